@@ -1,0 +1,255 @@
+/**
+ * The real disk. Each call is one system call, except that a read goes on until the target is full or the file ends.
+ */
+import * as fs from 'node:fs';
+import { FastQueueError, fromSystemError } from '../errors.ts';
+import type { FileHandle, FileStatus, FileSystem, OpenMode } from './file-system.ts';
+import { lockLibrary } from './locks.ts';
+import { mapFile } from './memory-map.ts';
+
+const DIRECTORY_MODE = 0o700;
+const FILE_MODE = 0o600;
+
+const OPEN_FLAGS: Readonly<Record<OpenMode, number>> = {
+  read: fs.constants.O_RDONLY,
+  update: fs.constants.O_RDWR,
+  create: fs.constants.O_RDWR | fs.constants.O_CREAT,
+  'create-new': fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL,
+};
+
+/** Runs one system call; what it throws comes out as FastQueueError. */
+function attempt<T>(doing: string, path: string, call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw fromSystemError(error, doing, { path });
+  }
+}
+
+function isErrno(error: unknown, errno: string): boolean {
+  return error instanceof FastQueueError && error.details.errno === errno;
+}
+
+function toFileStatus(stats: fs.BigIntStats): FileStatus {
+  return {
+    sizeBytes: Number(stats.size),
+    device: stats.dev,
+    inode: stats.ino,
+    isDirectory: stats.isDirectory(),
+  };
+}
+
+class NodeFileHandle implements FileHandle {
+  readonly path: string;
+  readonly #fd: number;
+  readonly #mapsAllowed: boolean;
+  #closed = false;
+
+  constructor(path: string, fd: number, mapsAllowed: boolean) {
+    this.path = path;
+    this.#fd = fd;
+    this.#mapsAllowed = mapsAllowed;
+  }
+
+  read(target: Uint8Array, position: number): number {
+    let filled = 0;
+    while (filled < target.length) {
+      const count = attempt('read', this.path, () =>
+        fs.readSync(this.#fd, target, filled, target.length - filled, position + filled),
+      );
+      if (count === 0) break;
+      filled += count;
+    }
+    return filled;
+  }
+
+  write(source: Uint8Array, position: number): number {
+    return attempt('write to', this.path, () => fs.writeSync(this.#fd, source, 0, source.length, position));
+  }
+
+  datasync(): Promise<void> {
+    return this.#settle('sync', (done) => {
+      fs.fdatasync(this.#fd, done);
+    });
+  }
+
+  sync(): Promise<void> {
+    return this.#settle('sync', (done) => {
+      fs.fsync(this.#fd, done);
+    });
+  }
+
+  truncate(sizeBytes: number): void {
+    attempt('truncate', this.path, () => {
+      fs.ftruncateSync(this.#fd, sizeBytes);
+    });
+  }
+
+  status(): FileStatus {
+    return toFileStatus(attempt('look at', this.path, () => fs.fstatSync(this.#fd, { bigint: true })));
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    attempt('close', this.path, () => {
+      fs.closeSync(this.#fd);
+    });
+  }
+
+  tryLock(options: { shared?: boolean } = {}): boolean {
+    return attempt('lock', this.path, () => locks().tryLock(this.#fd, 0, 0, { shared: options.shared === true }));
+  }
+
+  async waitForLock(): Promise<void> {
+    try {
+      await locks().waitForLock(this.#fd);
+    } catch (error) {
+      throw fromSystemError(error, 'lock', { path: this.path });
+    }
+  }
+
+  unlock(): void {
+    attempt('unlock', this.path, () => {
+      locks().unlock(this.#fd);
+    });
+  }
+
+  map(byteCount: number): Buffer | undefined {
+    return this.#mapsAllowed ? mapFile(this.#fd, byteCount) : undefined;
+  }
+
+  #settle(doing: string, start: (done: (error: Error | null) => void) => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      start((error) => {
+        if (error === null) resolve();
+        else reject(fromSystemError(error, doing, { path: this.path }) as Error);
+      });
+    });
+  }
+}
+
+function locks(): NonNullable<ReturnType<typeof lockLibrary>> {
+  const library = lockLibrary();
+  if (library === undefined) throw new FastQueueError('locking_unavailable', LOCKING_UNAVAILABLE);
+  return library;
+}
+
+const LOCKING_UNAVAILABLE =
+  `File locks are not available on ${process.platform}-${process.arch}: ` +
+  'reading works, appending is refused, since a second writer could not be kept out. ' +
+  'Use Linux (glibc) or macOS, or reinstall so that the package fs-native-extensions is present.';
+
+export interface NodeFileSystemOptions {
+  /** False: never map a file into memory. Default true. */
+  readonly map?: boolean;
+}
+
+export class NodeFileSystem implements FileSystem {
+  readonly #mapsAllowed: boolean;
+
+  constructor(options: NodeFileSystemOptions = {}) {
+    this.#mapsAllowed = options.map !== false;
+  }
+
+  get appendRefusal(): string | undefined {
+    if (process.platform === 'win32') {
+      return (
+        'Appending is not supported on Windows: locks there are mandatory and directories cannot be synced, ' +
+        'so no record could be promised to be durable. Reading works.'
+      );
+    }
+    return lockLibrary() === undefined ? LOCKING_UNAVAILABLE : undefined;
+  }
+
+  open(path: string, mode: OpenMode): FileHandle {
+    const fd = attempt('open', path, () => fs.openSync(path, OPEN_FLAGS[mode], FILE_MODE));
+    return new NodeFileHandle(path, fd, this.#mapsAllowed);
+  }
+
+  status(path: string): FileStatus | undefined {
+    const stats = attempt('look at', path, () => fs.statSync(path, { bigint: true, throwIfNoEntry: false }));
+    return stats === undefined ? undefined : toFileStatus(stats);
+  }
+
+  list(path: string): string[] | undefined {
+    try {
+      return attempt('list', path, () => fs.readdirSync(path)).sort();
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return undefined;
+      throw error;
+    }
+  }
+
+  makeDirectory(path: string): boolean {
+    try {
+      attempt('create the directory', path, () => {
+        fs.mkdirSync(path, { mode: DIRECTORY_MODE });
+      });
+      return true;
+    } catch (error) {
+      if (isErrno(error, 'EEXIST') && this.status(path)?.isDirectory === true) return false;
+      throw error;
+    }
+  }
+
+  rename(from: string, to: string): void {
+    attempt('rename', from, () => {
+      fs.renameSync(from, to);
+    });
+  }
+
+  unlink(path: string): boolean {
+    try {
+      attempt('remove', path, () => {
+        fs.unlinkSync(path);
+      });
+      return true;
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return false;
+      throw error;
+    }
+  }
+
+  removeDirectory(path: string): void {
+    attempt('remove the directory', path, () => {
+      fs.rmdirSync(path);
+    });
+  }
+
+  async syncDirectory(path: string): Promise<void> {
+    const handle = this.open(path, 'read');
+    try {
+      await handle.sync();
+    } finally {
+      handle.close();
+    }
+  }
+
+  freeBytes(path: string): number {
+    const { bavail, bsize } = attempt('look at the file system of', path, () => fs.statfsSync(path));
+    return bavail * bsize;
+  }
+
+  isWritable(path: string): boolean {
+    try {
+      fs.accessSync(path, fs.constants.W_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  watch(path: string, onChange: () => void): { close(): void } | undefined {
+    try {
+      const watcher = fs.watch(path, { persistent: false }, onChange);
+      // A watch that breaks later (the file's directory was removed) falls silent; the poll goes on.
+      watcher.on('error', () => {
+        watcher.close();
+      });
+      return watcher;
+    } catch {
+      return undefined;
+    }
+  }
+}
