@@ -71,7 +71,8 @@ const FOUR_ZEROS = new Uint8Array(4);
 export function crc32Before(wholeChecksum: number, tail: { checksum: number; byteCount: number }): number {
   let difference = (wholeChecksum ^ tail.checksum) >>> 0;
   for (let power = 0; 2 ** power <= tail.byteCount; power++) {
-    if (Math.floor(tail.byteCount / 2 ** power) % 2 === 1) difference = applyMap(unwindZerosMap(power), difference);
+    if (Math.floor(tail.byteCount / 2 ** power) % 2 === 1)
+      difference = applyMap(unwindZerosMap(power), difference);
   }
   return difference;
 }

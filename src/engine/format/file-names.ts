@@ -62,6 +62,8 @@ export function classifyTopicFile(name: string): TopicFileName {
 /** Topic and group names: 1–200 of `A-Z a-z 0-9 . _ -`, not beginning with `.` or `-`, and not `fastqueue.json`. */
 export function isValidName(name: string): boolean {
   return (
-    name.length <= MAX_NAME_LENGTH && /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(name) && name !== DATA_DIRECTORY_SETTINGS_FILE
+    name.length <= MAX_NAME_LENGTH &&
+    /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(name) &&
+    name !== DATA_DIRECTORY_SETTINGS_FILE
   );
 }

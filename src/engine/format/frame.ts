@@ -91,9 +91,15 @@ export function frameChecksum(frame: Buffer, offset: number): number {
  * @param header the frame's 16 bytes
  * @param payloadChecksum CRC-32 of the payload alone
  */
-export function solveFrameOffset(header: Buffer, options: { payloadChecksum: number; highWord: number }): number {
+export function solveFrameOffset(
+  header: Buffer,
+  options: { payloadChecksum: number; highWord: number },
+): number {
   const { checksum, payloadBytes } = decodeFrameHeader(header, 0);
-  const prefixChecksum = crc32Before(checksum, { checksum: options.payloadChecksum, byteCount: payloadBytes });
+  const prefixChecksum = crc32Before(checksum, {
+    checksum: options.payloadChecksum,
+    byteCount: payloadBytes,
+  });
   const offsetChecksum = ~unwindRegister(~prefixChecksum, header.subarray(0, CHECKSUM_AT)) >>> 0;
   prefix.writeUInt32BE(options.highWord, 0);
   const lowWord = solveCrcWord(crc32(prefix.subarray(0, 4)), offsetChecksum);

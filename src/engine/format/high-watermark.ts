@@ -68,7 +68,14 @@ export function decodeHighWatermark(bytes: Buffer): HighWatermark | undefined {
     generation: readUInt64(bytes, GENERATION_AT),
     flags: bytes.readUInt32BE(FLAGS_AT),
   };
-  const numbers = [mark.nextOffset, mark.baseOffset, mark.position, mark.timestamp, mark.startOffset, mark.generation];
+  const numbers = [
+    mark.nextOffset,
+    mark.baseOffset,
+    mark.position,
+    mark.timestamp,
+    mark.startOffset,
+    mark.generation,
+  ];
   if (!numbers.every(Number.isSafeInteger)) return undefined;
   if (mark.baseOffset > mark.nextOffset || mark.startOffset > mark.nextOffset) return undefined;
   return mark;

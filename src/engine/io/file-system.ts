@@ -50,6 +50,8 @@ export interface FileHandle {
 export interface FileSystem {
   /** Why appending must be refused here (no lock library, no directory sync), as a sentence; undefined where it works. */
   readonly appendRefusal: string | undefined;
+  /** False where the lock library does not load: then nobody here can hold or wait for a lock. */
+  readonly locksAvailable: boolean;
   open(path: string, mode: OpenMode): FileHandle;
   /** Undefined when there is nothing of that name. */
   status(path: string): FileStatus | undefined;

@@ -98,7 +98,9 @@ class NodeFileHandle implements FileHandle {
   }
 
   tryLock(options: { shared?: boolean } = {}): boolean {
-    return attempt('lock', this.path, () => locks().tryLock(this.#fd, 0, 0, { shared: options.shared === true }));
+    return attempt('lock', this.path, () =>
+      locks().tryLock(this.#fd, 0, 0, { shared: options.shared === true }),
+    );
   }
 
   async waitForLock(): Promise<void> {
@@ -160,6 +162,10 @@ export class NodeFileSystem implements FileSystem {
       );
     }
     return lockLibrary() === undefined ? LOCKING_UNAVAILABLE : undefined;
+  }
+
+  get locksAvailable(): boolean {
+    return lockLibrary() !== undefined;
   }
 
   open(path: string, mode: OpenMode): FileHandle {

@@ -1,0 +1,126 @@
+/**
+ * Reading and judging the high-water mark file. Writing it is the lock holder's (topic-lock.ts hands the file out).
+ *
+ * A mark is rewritten in place by one `pwrite`, so a reader without the lock may catch it halfway: a wrong checksum is
+ * read again before it is believed.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { FastQueueError } from './errors.ts';
+import {
+  decodeHighWatermark,
+  encodeHighWatermark,
+  HIGH_WATERMARK_BYTES,
+  MARK_FLAG,
+  type HighWatermark,
+} from './format/high-watermark.ts';
+import type { FileHandle } from './io/file-system.ts';
+import {
+  MARK_REREAD_COUNT,
+  MARK_REREAD_COUNT_UNLOCKED,
+  MARK_REREAD_DELAY_MS,
+  MARK_REREAD_DELAY_UNLOCKED_MS,
+} from './limits.ts';
+import type { TopicContext } from './topic-directory.ts';
+
+const KNOWN_FLAGS = MARK_FLAG.failed | MARK_FLAG.deleted;
+
+/** One look at the file: `undefined` when what is there now is no sound mark. */
+export function peekMark(file: FileHandle): HighWatermark | undefined {
+  const bytes = Buffer.alloc(HIGH_WATERMARK_BYTES + 1);
+  return decodeHighWatermark(bytes.subarray(0, file.read(bytes, 0)));
+}
+
+/**
+ * The mark as of now, for a reader that does not hold the lock. Where the copy does not check out it is read again a
+ * millisecond apart, then once under a shared lock; where no lock is to be had, for a second.
+ *
+ * @throws FastQueueError `damaged` when the mark is unsound, `newer_format` when it carries an unknown flag
+ */
+export async function readMark(context: TopicContext, file: FileHandle): Promise<HighWatermark> {
+  for (let attempt = 0; attempt <= MARK_REREAD_COUNT; attempt++) {
+    if (attempt > 0) await delay(MARK_REREAD_DELAY_MS);
+    const mark = peekMark(file);
+    if (mark !== undefined) return refuseNewer(context, mark);
+  }
+  const mark = context.fileSystem.locksAvailable
+    ? await peekUnderLock(context, file)
+    : await peekPatiently(file);
+  if (mark === undefined) throw markUnsound(context);
+  return refuseNewer(context, mark);
+}
+
+/** On a handle of its own, since the caller's may be used for an exclusive lock elsewhere in this process. */
+async function peekUnderLock(context: TopicContext, file: FileHandle): Promise<HighWatermark | undefined> {
+  const own = context.fileSystem.open(file.path, 'read');
+  try {
+    for (let attempt = 0; attempt < MARK_REREAD_COUNT_UNLOCKED; attempt++) {
+      if (own.tryLock({ shared: true })) {
+        try {
+          return peekMark(own);
+        } finally {
+          own.unlock();
+        }
+      }
+      const mark = peekMark(own);
+      if (mark !== undefined) return mark;
+      await delay(MARK_REREAD_DELAY_UNLOCKED_MS);
+    }
+    return undefined;
+  } finally {
+    own.close();
+  }
+}
+
+async function peekPatiently(file: FileHandle): Promise<HighWatermark | undefined> {
+  for (let attempt = 0; attempt < MARK_REREAD_COUNT_UNLOCKED; attempt++) {
+    await delay(MARK_REREAD_DELAY_UNLOCKED_MS);
+    const mark = peekMark(file);
+    if (mark !== undefined) return mark;
+  }
+  return undefined;
+}
+
+/**
+ * Writes the mark with one `pwrite`. Visible to every process at once; durable after the file's next sync.
+ *
+ * @throws FastQueueError with the disk's own code; `io_error` when fewer than 64 bytes were taken
+ */
+export function writeMark(file: FileHandle, mark: HighWatermark): void {
+  const written = file.write(encodeHighWatermark(mark), 0);
+  if (written !== HIGH_WATERMARK_BYTES) {
+    throw new FastQueueError(
+      'io_error',
+      `Only ${written} of ${HIGH_WATERMARK_BYTES} bytes of ${file.path} could be written. Check the disk.`,
+      { path: file.path },
+    );
+  }
+}
+
+/** A mark with a flag this version does not know was written by a newer one: nothing is safe to assume. */
+export function refuseNewer(context: TopicContext, mark: HighWatermark): HighWatermark {
+  if ((mark.flags & ~KNOWN_FLAGS) !== 0) {
+    throw new FastQueueError(
+      'newer_format',
+      `The topic "${context.topic}" was written by a newer FastQueue (unknown flags ${mark.flags} in its high-water mark). Upgrade this one.`,
+      { topic: context.topic },
+    );
+  }
+  return mark;
+}
+
+export function markUnsound(context: TopicContext): FastQueueError {
+  return new FastQueueError(
+    'damaged',
+    `The high-water mark of the topic "${context.topic}" is missing or damaged, so it is not known how far the log is durable. ` +
+      `Run "fastqueue recover ${context.topic} --dry-run" to see what would be done.`,
+    { topic: context.topic, path: context.directory },
+  );
+}
+
+export function isDeleted(mark: HighWatermark): boolean {
+  return (mark.flags & MARK_FLAG.deleted) !== 0;
+}
+
+export function isFailed(mark: HighWatermark): boolean {
+  return (mark.flags & MARK_FLAG.failed) !== 0;
+}
