@@ -1,0 +1,125 @@
+/**
+ * Quarantine: where bytes go before they are taken out of a log (invariant 4). One folder per run,
+ *
+ *     quarantine/<run-id>/manifest.json     what was taken, from where, and what was left in its place
+ *     quarantine/<run-id>/<file>.<position> the bytes themselves
+ *
+ * Everything is durable, directory entries included, before `seal` returns; only then may the caller cut or overwrite.
+ */
+import { join } from 'node:path';
+import { randomUUID } from 'node:crypto';
+import type { FileHandle } from './io/file-system.ts';
+import { READ_CHUNK_BYTES } from './limits.ts';
+import { quarantinePath, type TopicContext } from './topic-directory.ts';
+import { FastQueueError } from './errors.ts';
+
+/** Why a run was made: a dead writer's tail was cut, a failed write was cut, or recover repaired damage. */
+export type QuarantineReason = 'torn-tail' | 'failed-write' | 'recover';
+
+export interface QuarantinedRegion {
+  /** Name of the file in the topic directory. */
+  readonly file: string;
+  readonly position: number;
+  readonly byteCount: number;
+  /** Name of the copy in the run's folder. */
+  readonly copy: string;
+}
+
+export interface QuarantineManifest {
+  readonly format: 1;
+  readonly run: string;
+  readonly reason: QuarantineReason;
+  readonly topic: string;
+  /** ISO 8601, UTC. */
+  readonly time: string;
+  readonly regions: readonly QuarantinedRegion[];
+}
+
+const MANIFEST_FILE = 'manifest.json';
+
+/** One run being made. Copies first, then `seal`; a run without a manifest is what a killed process left. */
+export class QuarantineRun {
+  readonly id: string;
+  readonly #context: TopicContext;
+  readonly #reason: QuarantineReason;
+  readonly #directory: string;
+  readonly #regions: QuarantinedRegion[] = [];
+
+  /** Makes the run's folder. `id` sorts by time. */
+  static create(context: TopicContext, reason: QuarantineReason): QuarantineRun {
+    const stamp = new Date().toISOString().replace(/[-:]/g, '').replace('.', '');
+    const run = new QuarantineRun(context, reason, `${stamp}-${reason}-${randomUUID().slice(0, 8)}`);
+    context.fileSystem.makeDirectory(quarantinePath(context));
+    context.fileSystem.makeDirectory(run.#directory);
+    return run;
+  }
+
+  private constructor(context: TopicContext, reason: QuarantineReason, id: string) {
+    this.id = id;
+    this.#context = context;
+    this.#reason = reason;
+    this.#directory = join(quarantinePath(context), id);
+  }
+
+  /** Copies bytes of `source`, which is `fileName` in the topic directory, and syncs the copy. */
+  async keep(
+    source: FileHandle,
+    fileName: string,
+    region: { position: number; byteCount: number },
+  ): Promise<void> {
+    const copyName = `${fileName}.${region.position}`;
+    const copy = this.#context.fileSystem.open(join(this.#directory, copyName), 'create-new');
+    try {
+      const chunk = Buffer.alloc(Math.min(READ_CHUNK_BYTES, region.byteCount));
+      for (let done = 0; done < region.byteCount;) {
+        const part = chunk.subarray(0, Math.min(chunk.length, region.byteCount - done));
+        const byteCount = source.read(part, region.position + done);
+        if (byteCount === 0) break;
+        writeWhole(copy, part.subarray(0, byteCount), done);
+        done += byteCount;
+      }
+      await copy.sync();
+    } finally {
+      copy.close();
+    }
+    this.#regions.push({ file: fileName, ...region, copy: copyName });
+  }
+
+  /** Writes the manifest and makes everything durable. `details` are the run's own facts, kept in the manifest. */
+  async seal(details: Readonly<Record<string, unknown>> = {}): Promise<QuarantineManifest> {
+    const manifest: QuarantineManifest = {
+      format: 1,
+      run: this.id,
+      reason: this.#reason,
+      topic: this.#context.topic,
+      time: new Date().toISOString(),
+      regions: this.#regions,
+      ...details,
+    };
+    const { fileSystem, directory } = this.#context;
+    const file = fileSystem.open(join(this.#directory, MANIFEST_FILE), 'create-new');
+    try {
+      writeWhole(file, Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`), 0);
+      await file.sync();
+    } finally {
+      file.close();
+    }
+    await fileSystem.syncDirectory(this.#directory);
+    await fileSystem.syncDirectory(quarantinePath(this.#context));
+    await fileSystem.syncDirectory(directory);
+    return manifest;
+  }
+}
+
+/** Writes all of `bytes`, or throws: a short write is a full or failing disk. */
+export function writeWhole(file: FileHandle, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.length;) {
+    const byteCount = file.write(bytes.subarray(done), position + done);
+    if (byteCount === 0) {
+      throw new FastQueueError('io_error', `The disk took no more bytes for ${file.path}.`, {
+        path: file.path,
+      });
+    }
+    done += byteCount;
+  }
+}
