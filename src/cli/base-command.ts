@@ -1,0 +1,85 @@
+/**
+ * What every command has in common: the global flags, how arguments are parsed and refused, where the data directory
+ * is, and how a command speaks. A command parses, calls one use-case and hands its report to a view; it sets
+ * `process.exitCode` where a report asks for another status than 0, and throws FastQueueError for everything that fails.
+ *
+ * oclif's own error handling, exit and logging are not used: main.ts reports, drains and exits, once, for everybody.
+ */
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { Command } from '@oclif/core/command';
+import type { Input, ParserOutput } from '@oclif/core/interfaces';
+import { parse } from '@oclif/core/parser';
+import { GLOBAL_FLAGS } from './flags.ts';
+import { Messages } from './messages.ts';
+import { stdout } from './output.ts';
+import { fromParserError } from './usage.ts';
+
+/** The values of the flags that every command has. */
+export interface GlobalFlags {
+  readonly 'data-dir'?: string | undefined;
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  readonly 'no-color': boolean;
+  readonly 'lock-timeout'?: number | undefined;
+}
+
+type Dictionary = Record<string, unknown>;
+
+export abstract class BaseCommand extends Command {
+  static override baseFlags = GLOBAL_FLAGS;
+
+  /** How to speak on stderr: as `--quiet`, `--verbose` and `--json` ask. Set by `parse`. */
+  protected messages = new Messages({ isQuiet: false, isVerbose: false, isJson: false });
+
+  abstract override run(): Promise<void>;
+
+  protected override init(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** Errors reach main.ts as they are. */
+  protected override catch(error: Error): Promise<never> {
+    return Promise.reject(error);
+  }
+
+  /** @throws FastQueueError `invalid_argument` for wrong usage */
+  protected override async parse<F extends Dictionary, B extends Dictionary, A extends Dictionary>(
+    options?: Input<F, B, A>,
+    argv = this.argv,
+  ): Promise<ParserOutput<F, B, A>> {
+    const command = (options ?? this.ctor) as Input<F, B, A>;
+    const flags = { ...this.ctor.baseFlags, ...command.flags } as typeof command.flags;
+    this.parsed = true;
+    try {
+      const parsed = await parse<F, B, A>(argv, { ...command, flags, context: this } as Input<F, B, A>);
+      this.messages = messagesFor(parsed.flags as unknown as GlobalFlags);
+      return parsed;
+    } catch (error) {
+      throw fromParserError(error, {
+        name: this.ctor.id.replaceAll(':', ' '),
+        flagNames: Object.keys(flags ?? {}),
+        argumentNames: Object.keys(command.args ?? {}),
+      });
+    }
+  }
+
+  /** Writes results: text as it is, anything else as one line of JSON. */
+  protected async print(result: string | object): Promise<void> {
+    await stdout().write(typeof result === 'string' ? `${result}\n` : `${JSON.stringify(result)}\n`);
+  }
+}
+
+/** `--data-dir`, which oclif takes from FASTQUEUE_DATA_DIR too, else `$XDG_DATA_HOME/fastqueue` as oclif has it. */
+export function dataDirectoryPath(flags: GlobalFlags): string {
+  const { XDG_DATA_HOME: dataHome, LOCALAPPDATA: localData } = process.env;
+  const base =
+    dataHome ?? (process.platform === 'win32' ? localData : undefined) ?? join(homedir(), '.local/share');
+  return flags['data-dir'] ?? join(base, 'fastqueue');
+}
+
+function messagesFor(flags: GlobalFlags): Messages {
+  if (flags['no-color']) process.env['NO_COLOR'] = '1';
+  return new Messages({ isQuiet: flags.quiet, isVerbose: flags.verbose, isJson: flags.json });
+}

@@ -1,0 +1,48 @@
+/**
+ * The one place where an error becomes what the user sees: a sentence on stderr, or with `--json` an object on a line
+ * of stderr, and an exit status that is the same either way. Never a stack trace, unless FASTQUEUE_DEBUG asks for one.
+ */
+import { FastQueueError } from '../engine/index.ts';
+import { exitStatusOf } from './exit-status.ts';
+import { writeStderr } from './messages.ts';
+
+/** Says what went wrong and returns the exit status. */
+export function reportError(error: unknown, options: { isJson: boolean }): number {
+  const exitStatus = exitStatusOf(error);
+  if (options.isJson) writeStderr(JSON.stringify(describeError(error, exitStatus)));
+  else writeStderr(sentenceOf(error));
+  if (process.env['FASTQUEUE_DEBUG'] !== undefined && error instanceof Error) writeStderr(error.stack ?? '');
+  return exitStatus;
+}
+
+function sentenceOf(error: unknown): string {
+  if (error instanceof FastQueueError) return `error: ${error.message}`;
+  const message = error instanceof Error ? error.message : String(error);
+  return `error: FastQueue met a case it does not know (${message}). Run it again with FASTQUEUE_DEBUG=1 and report what it prints.`;
+}
+
+/** The error as `--json` prints it: code, sentence, status, and where the details say it happened. */
+function describeError(error: unknown, exitStatus: number): Record<string, unknown> {
+  if (!(error instanceof FastQueueError)) {
+    return { type: 'error', code: 'internal', message: sentenceOf(error), exitStatus };
+  }
+  return {
+    type: 'error',
+    code: error.code,
+    message: error.message,
+    exitStatus,
+    ...error.details,
+    cause: undefined,
+  };
+}
+
+/** True when the arguments ask for JSON, also where they cannot be parsed. */
+export function asksForJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf('--');
+  return (end === -1 ? argv : argv.slice(0, end)).includes('--json');
+}
+
+/** The refusal of wrong usage. */
+export function usageError(sentence: string): FastQueueError {
+  return new FastQueueError('invalid_argument', sentence);
+}
