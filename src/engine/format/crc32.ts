@@ -2,7 +2,7 @@
  * CRC-32 as IEEE 802.3, zlib and PNG define it (reflected polynomial 0xEDB88320, initial value and final XOR
  * 0xFFFFFFFF), and the CRC run backwards, which finds the eight bytes in front of a known text that give a known sum.
  */
-import { buf as crc32Small } from 'crc-32';
+import crc32Package from 'crc-32';
 import { crc32 as crc32Large } from 'node:zlib';
 
 const POLYNOMIAL = 0xedb88320;
@@ -13,7 +13,7 @@ const NATIVE_FROM_BYTES = 400;
 /** CRC-32 of `bytes`, or of what came before (`previous` is its CRC-32) with `bytes` appended. An unsigned 32-bit number. */
 export function crc32(bytes: Uint8Array, previous = 0): number {
   if (bytes.length >= NATIVE_FROM_BYTES) return crc32Large(bytes, previous);
-  return crc32Small(bytes, previous | 0) >>> 0;
+  return crc32Package.buf(bytes, previous | 0) >>> 0;
 }
 
 /** forwardTable[b]: what byte b does to the register. reverseIndex[t]: the b whose entry has t as its top byte. */
