@@ -12,3 +12,33 @@ export {
 export * from './limits.ts';
 export { nearestName } from './nearest-name.ts';
 export { formatDuration, formatSize, formatTime, parseDuration, parseSize, parseTime } from './quantities.ts';
+export type { ConsumerGroup, GroupStatus } from './consumer-group.ts';
+export {
+  openDataDirectory,
+  type DataDirectory,
+  type DataDirectoryOptions,
+  type OpenTopicOptions,
+} from './data-directory.ts';
+export { FRAME_HEADER_BYTES, GAP_REASON, MAX_RECORD_BYTES } from './format/frame.ts';
+export { createKernel, KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
+export type { FrameLinesResult, Kernel, Region } from './kernel/kernel.ts';
+export type { Ack, AppendOptions, FramedBatch } from './log.ts';
+export type { BytesStep, DamageStep, EmitStep, EndStep, GapStep, LogReader } from './log-reader.ts';
+export {
+  parseOffsetSpec,
+  resolveOffset,
+  type OffsetBounds,
+  type OffsetPoint,
+  type OffsetRange,
+} from './offset-spec.ts';
+export {
+  formatSettingValue,
+  parseSetting,
+  settingNamed,
+  SETTINGS,
+  type Setting,
+  type SettingName,
+  type TopicSettings,
+} from './settings.ts';
+export type { Topic, TopicStatus } from './topic.ts';
+export { checkTopicSettings as parseTopicSettings } from './topic-settings.ts';

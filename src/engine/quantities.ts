@@ -36,7 +36,9 @@ export function parseSize(text: string, what = 'size'): number {
   const factor = match === null ? undefined : SIZE_FACTORS[match[2] as string];
   const bytes = factor === undefined ? NaN : Math.round(Number(match?.[1]) * factor);
   if (!Number.isSafeInteger(bytes)) {
-    throw invalid(`${JSON.stringify(text)} is not a ${what}: write bytes, or a number with k, M, G, KiB, MiB, GiB (1024) or kB, MB, GB (1000), like 64k or 1GiB.`);
+    throw invalid(
+      `${JSON.stringify(text)} is not a ${what}: write bytes, or a number with k, M, G, KiB, MiB, GiB (1024) or kB, MB, GB (1000), like 64k or 1GiB.`,
+    );
   }
   return bytes;
 }
@@ -45,9 +47,12 @@ export function parseSize(text: string, what = 'size'): number {
 export function parseDuration(text: string, what = 'duration'): number {
   if (text === '0') return 0;
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
-  const durationMs = match === null ? NaN : Math.round(Number(match[1]) * (DURATION_FACTORS_MS[match[2] as string] as number));
+  const durationMs =
+    match === null ? NaN : Math.round(Number(match[1]) * (DURATION_FACTORS_MS[match[2] as string] as number));
   if (!Number.isSafeInteger(durationMs)) {
-    throw invalid(`${JSON.stringify(text)} is not a ${what}: write a number with ms, s, m, h or d, like 500ms, 10s or 7d.`);
+    throw invalid(
+      `${JSON.stringify(text)} is not a ${what}: write a number with ms, s, m, h or d, like 500ms, 10s or 7d.`,
+    );
   }
   return durationMs;
 }
@@ -66,7 +71,8 @@ export function parseTime(text: string, nowMs: number): number {
   const date = /^(\d{4})-(\d\d)-(\d\d)(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d))?$/.exec(text);
   const timestamp = date === null ? NaN : Date.parse(text.replace(' ', 'T').toUpperCase());
   // Date.parse takes February 30th for March 1st: the day must be one that the month has.
-  const daysInMonth = date === null ? 0 : new Date(Date.UTC(Number(date[1]), Number(date[2]), 0)).getUTCDate();
+  const daysInMonth =
+    date === null ? 0 : new Date(Date.UTC(Number(date[1]), Number(date[2]), 0)).getUTCDate();
   if (Number.isNaN(timestamp) || Number(date?.[3]) > daysInMonth) {
     throw invalid(
       `${JSON.stringify(text)} is not a time: write 2026-01-31T12:00:00Z, 2026-01-31, seconds (10 digits), milliseconds (13 digits) or -2h.`,
@@ -91,7 +97,8 @@ export function formatSize(bytes: number): string {
 /** Milliseconds in the largest unit that is exact: `7d`, `10s`, `250ms`. */
 export function formatDuration(durationMs: number): string {
   if (durationMs === 0) return '0';
-  const unit = ['d', 'h', 'm', 's'].find((name) => durationMs % (DURATION_FACTORS_MS[name] as number) === 0) ?? 'ms';
+  const unit =
+    ['d', 'h', 'm', 's'].find((name) => durationMs % (DURATION_FACTORS_MS[name] as number) === 0) ?? 'ms';
   return `${durationMs / (DURATION_FACTORS_MS[unit] as number)}${unit}`;
 }
 

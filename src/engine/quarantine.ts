@@ -111,6 +111,26 @@ export class QuarantineRun {
   }
 }
 
+/** How many runs of reason `torn-tail` are kept; others stay until they are purged. */
+const KEPT_TORN_TAILS = 16;
+
+/** Removes the oldest torn-tail runs past the sixteenth. */
+export async function pruneTornTails(context: TopicContext): Promise<void> {
+  const { fileSystem } = context;
+  const runs = (fileSystem.list(quarantinePath(context)) ?? []).filter((run) => run.includes('-torn-tail-'));
+  for (const run of runs.slice(0, -KEPT_TORN_TAILS)) await removeRun(context, run);
+}
+
+/** Removes one run, manifest last, so that a run that is half removed is still recognised. */
+export async function removeRun(context: TopicContext, run: string): Promise<void> {
+  const { fileSystem } = context;
+  const directory = join(quarantinePath(context), run);
+  const names = (fileSystem.list(directory) ?? []).filter((name) => name !== MANIFEST_FILE);
+  for (const name of [...names, MANIFEST_FILE]) fileSystem.unlink(join(directory, name));
+  fileSystem.removeDirectory(directory);
+  await fileSystem.syncDirectory(quarantinePath(context));
+}
+
 /** Writes all of `bytes`, or throws: a short write is a full or failing disk. */
 export function writeWhole(file: FileHandle, bytes: Uint8Array, position: number): void {
   for (let done = 0; done < bytes.length;) {

@@ -1,0 +1,169 @@
+/**
+ * Consumer groups: where each consumer of a topic stands, in `groups/<name>` beside the log. At least once: the position
+ * is stored after its records were taken. A group has one consumer at a time, which holds an exclusive lock on the file.
+ */
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { FastQueueError } from './errors.ts';
+import {
+  decodeGroupPosition,
+  encodeGroupPosition,
+  GROUP_POSITION_BYTES,
+  type GroupPosition,
+} from './format/group-position.ts';
+import { isValidName } from './format/file-names.ts';
+import type { HighWatermark } from './format/high-watermark.ts';
+import type { FileHandle } from './io/file-system.ts';
+import { MAX_NAME_LENGTH } from './limits.ts';
+import { groupsPath, type TopicContext } from './topic-directory.ts';
+
+export interface GroupStatus {
+  readonly name: string;
+  /** The first offset the group has not taken; undefined where its file is unsound. */
+  readonly nextOffset: number | undefined;
+  /** Milliseconds since 1970. */
+  readonly storedAt: number | undefined;
+  /** Offsets between where it stands and the end of the topic. */
+  readonly behind: number | undefined;
+}
+
+/** A group, locked for one consumer until it is closed. */
+export class ConsumerGroup {
+  readonly name: string;
+  readonly #file: FileHandle;
+  #position: GroupPosition | undefined;
+
+  constructor(name: string, file: FileHandle, position: GroupPosition | undefined) {
+    this.name = name;
+    this.#file = file;
+    this.#position = position;
+  }
+
+  /** The first offset the group has not taken; undefined while it has taken none. */
+  get nextOffset(): number | undefined {
+    return this.#position?.nextOffset;
+  }
+
+  /** Stores where the group stands. Durable when it resolves. */
+  async commit(nextOffset: number): Promise<void> {
+    const position = { nextOffset, storedAt: Date.now() };
+    const written = this.#file.write(encodeGroupPosition(position), 0);
+    if (written !== GROUP_POSITION_BYTES) {
+      throw new FastQueueError(
+        'disk_full',
+        `Only ${written} of ${GROUP_POSITION_BYTES} bytes could be written to ${this.#file.path}.`,
+        {
+          path: this.#file.path,
+        },
+      );
+    }
+    await this.#file.datasync();
+    this.#position = position;
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+}
+
+/** How often a group that somebody else consumes is tried again. A closed descriptor ends a wait; a kernel wait could not be ended. */
+const GROUP_RETRY_MS = 20;
+
+/**
+ * Opens a group, made if missing, and takes its lock.
+ *
+ * @param options.repair true for `topics reset`, which may replace an unsound position
+ * @throws FastQueueError `invalid_argument` for a bad name, `locked`, `damaged` when the position is unsound
+ */
+export async function openGroup(
+  context: TopicContext,
+  name: string,
+  options: { lockTimeoutMs: number; repair?: boolean },
+): Promise<ConsumerGroup> {
+  if (!isValidName(name)) {
+    throw new FastQueueError(
+      'invalid_argument',
+      `${JSON.stringify(name)} is not a group name: use 1 to ${MAX_NAME_LENGTH} of A-Z a-z 0-9 . _ -, not beginning with . or -`,
+    );
+  }
+  const file = await openGroupFile(context, name);
+  try {
+    await lockGroup(context, file, { name, lockTimeoutMs: options.lockTimeoutMs });
+    const position = options.repair === true ? undefined : readPosition(context, file, name);
+    return new ConsumerGroup(name, file, position);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+/** The file's directory entries are durable before its first position can be. */
+async function openGroupFile(context: TopicContext, name: string): Promise<FileHandle> {
+  const { fileSystem, directory } = context;
+  const groups = groupsPath(context);
+  if (fileSystem.makeDirectory(groups)) await fileSystem.syncDirectory(directory);
+  const path = join(groups, name);
+  const isNew = fileSystem.status(path) === undefined;
+  const file = fileSystem.open(path, 'create');
+  if (isNew) await fileSystem.syncDirectory(groups);
+  return file;
+}
+
+async function lockGroup(
+  context: TopicContext,
+  file: FileHandle,
+  options: { name: string; lockTimeoutMs: number },
+): Promise<void> {
+  const deadline = Date.now() + options.lockTimeoutMs;
+  while (!file.tryLock()) {
+    if (Date.now() >= deadline) {
+      throw new FastQueueError(
+        'locked',
+        `The group "${options.name}" of "${context.topic}" has a consumer already, and it was not free within ${options.lockTimeoutMs} ms. ` +
+          'Use another group, or wait longer with --lock-timeout.',
+        { topic: context.topic },
+      );
+    }
+    await delay(Math.min(GROUP_RETRY_MS, Math.max(1, deadline - Date.now())));
+  }
+}
+
+function readPosition(context: TopicContext, file: FileHandle, name: string): GroupPosition | undefined {
+  const bytes = Buffer.alloc(GROUP_POSITION_BYTES + 1);
+  const byteCount = file.read(bytes, 0);
+  if (byteCount === 0) return undefined;
+  const position = decodeGroupPosition(bytes.subarray(0, byteCount));
+  if (position === undefined) throw groupUnusable(context, name, 'its file is damaged');
+  return position;
+}
+
+/** The refusal of a group that cannot go on by itself. */
+export function groupUnusable(context: TopicContext, name: string, why: string): FastQueueError {
+  return new FastQueueError(
+    'damaged',
+    `The group "${name}" of "${context.topic}" cannot go on: ${why}. ` +
+      `Set it with "fastqueue topics reset ${context.topic} --group ${name} --to OFFSET".`,
+    { topic: context.topic },
+  );
+}
+
+/** All groups of a topic and how far behind its end they are. */
+export function listGroups(context: TopicContext, mark: HighWatermark): GroupStatus[] {
+  const names = (context.fileSystem.list(groupsPath(context)) ?? []).filter(isValidName);
+  return names.map((name) => {
+    const file = context.fileSystem.open(join(groupsPath(context), name), 'read');
+    try {
+      const bytes = Buffer.alloc(GROUP_POSITION_BYTES + 1);
+      const position = decodeGroupPosition(bytes.subarray(0, file.read(bytes, 0)));
+      if (position === undefined)
+        return { name, nextOffset: undefined, storedAt: undefined, behind: undefined };
+      return {
+        name,
+        ...position,
+        behind: Math.max(0, mark.nextOffset - Math.max(position.nextOffset, mark.startOffset)),
+      };
+    } finally {
+      file.close();
+    }
+  });
+}

@@ -1,0 +1,188 @@
+/**
+ * A data directory: which topics there are, and the way to each. Opens nothing until asked.
+ */
+import { dirname, join, resolve } from 'node:path';
+import { FastQueueError } from './errors.ts';
+import { isValidName } from './format/file-names.ts';
+import type { FileSystem } from './io/file-system.ts';
+import { NodeFileSystem } from './io/node-file-system.ts';
+import { sharedKernel } from './kernel/index.ts';
+import { DEFAULT_LOCK_TIMEOUT_MS, MAX_NAME_LENGTH } from './limits.ts';
+import type { TopicSettings } from './settings.ts';
+import { Topic } from './topic.ts';
+import { topicNotFound, type TopicContext } from './topic-directory.ts';
+import { createTopic, deleteTopic, finishDeletion, topicStanding } from './topic-lifecycle.ts';
+import {
+  readDataDirectoryDefaults,
+  resolveTopicSettings,
+  settingsForNewTopic,
+  type DataDirectoryDefaults,
+} from './topic-settings.ts';
+
+export interface DataDirectoryOptions {
+  /** How long to wait for a topic that another process holds. Default 10 s. */
+  readonly lockTimeoutMs?: number;
+  /** False: never map index files into memory. Default true. */
+  readonly map?: boolean;
+  /** Told in a sentence what does not fail a call but should be known. Default: a process warning. */
+  readonly onWarning?: (sentence: string) => void;
+  /** For tests: the disk to work on. */
+  readonly fileSystem?: FileSystem;
+}
+
+export interface OpenTopicOptions {
+  readonly mode: 'append' | 'read';
+  /** Settings for a topic that has to be made, or false: it must exist. Default false. */
+  readonly create?: false | Partial<TopicSettings>;
+}
+
+/** The data directory at `path`, which need not exist until something is stored in it. */
+export function openDataDirectory(path: string, options: DataDirectoryOptions = {}): DataDirectory {
+  return new DataDirectory(resolve(path), options);
+}
+
+export class DataDirectory {
+  /** Absolute path. */
+  readonly path: string;
+  readonly #fileSystem: FileSystem;
+  readonly #lockTimeoutMs: number;
+  readonly #onWarning: (sentence: string) => void;
+
+  constructor(path: string, options: DataDirectoryOptions) {
+    this.path = path;
+    this.#fileSystem =
+      options.fileSystem ?? new NodeFileSystem(options.map === undefined ? {} : { map: options.map });
+    this.#lockTimeoutMs = options.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS;
+    this.#onWarning =
+      options.onWarning ??
+      ((sentence) => {
+        process.emitWarning(sentence, 'FastQueueWarning');
+      });
+  }
+
+  /**
+   * Names of the topics, sorted.
+   *
+   * @throws FastQueueError `data_directory_not_found`
+   */
+  listTopics(): string[] {
+    const names = this.#fileSystem.list(this.path);
+    if (names === undefined) {
+      throw new FastQueueError(
+        'data_directory_not_found',
+        `There is no data directory ${this.path}. Name another with --data-dir or FASTQUEUE_DATA_DIR; "fastqueue produce" creates one.`,
+        { path: this.path },
+      );
+    }
+    return names.filter(
+      (name) =>
+        isValidName(name) &&
+        this.#fileSystem.status(join(this.path, name))?.isDirectory === true &&
+        topicStanding(this.context(name)) === 'topic',
+    );
+  }
+
+  /**
+   * Opens a topic. For append: takes the lock once and settles what a dead writer left. Close it.
+   *
+   * @throws FastQueueError `invalid_topic_name`, `topic_not_found`, `data_directory_not_found`, `locked`, `damaged`, …
+   */
+  async openTopic(name: string, options: OpenTopicOptions): Promise<Topic> {
+    const context = this.context(name);
+    if (topicStanding(context) !== 'topic') {
+      if (options.create === undefined || options.create === false) throw this.#notFound(context);
+      await this.#create(context, options.create);
+    }
+    return Topic.open(context, {
+      mode: options.mode,
+      lockTimeoutMs: this.#lockTimeoutMs,
+      onWarning: this.#onWarning,
+    });
+  }
+
+  /**
+   * Makes a topic. Durable when it resolves.
+   *
+   * @throws FastQueueError `condition_failed` when there is one of that name
+   */
+  async createTopic(name: string, settings: Partial<TopicSettings> = {}): Promise<Topic> {
+    const context = this.context(name);
+    if (topicStanding(context) === 'topic' || !(await this.#create(context, settings))) {
+      throw new FastQueueError(
+        'condition_failed',
+        `There is a topic "${name}" already. "fastqueue topics set" changes its settings.`,
+        { topic: name, path: context.directory },
+      );
+    }
+    return this.openTopic(name, { mode: 'append' });
+  }
+
+  /**
+   * What a topic made now would be given, and from where: `given`, else the environment, else fastqueue.json, else the
+   * default.
+   *
+   * @throws FastQueueError `invalid_argument` for a value that is wrong, wherever it stands
+   */
+  resolveSettings(given: Partial<TopicSettings>): ReturnType<typeof resolveTopicSettings> {
+    return resolveTopicSettings({ fileSystem: this.#fileSystem, dataDirectory: this.path, settings: given });
+  }
+
+  /**
+   * What fastqueue.json sets for commands, in bytes and milliseconds.
+   *
+   * @throws FastQueueError `invalid_argument` when it is not what it should be
+   */
+  commandSettings(): DataDirectoryDefaults['command'] {
+    return readDataDirectoryDefaults(this.#fileSystem, this.path).command;
+  }
+
+  /** @throws FastQueueError `topic_not_found`, `locked` */
+  async deleteTopic(name: string): Promise<void> {
+    const context = this.context(name);
+    if (topicStanding(context) === 'deleted') await finishDeletion(context, this.#lockTimeoutMs);
+    if (topicStanding(context) === 'none') throw this.#notFound(context);
+    await deleteTopic(context, this.#lockTimeoutMs);
+  }
+
+  /**
+   * What the engine's own use-cases (verify, recover, compact) are given to work on a topic.
+   *
+   * @throws FastQueueError `invalid_topic_name`
+   */
+  context(name: string): TopicContext {
+    if (!isValidName(name)) throw invalidTopicName(name);
+    return {
+      fileSystem: this.#fileSystem,
+      kernel: sharedKernel(),
+      directory: join(this.path, name),
+      topic: name,
+    };
+  }
+
+  async #create(context: TopicContext, settings: Partial<TopicSettings>): Promise<boolean> {
+    return createTopic(context, {
+      settings: settingsForNewTopic({ fileSystem: this.#fileSystem, dataDirectory: this.path, settings }),
+      lockTimeoutMs: this.#lockTimeoutMs,
+    });
+  }
+
+  #notFound(context: TopicContext): FastQueueError {
+    if (this.#fileSystem.status(dirname(context.directory)) === undefined) {
+      return new FastQueueError(
+        'data_directory_not_found',
+        `There is no data directory ${this.path}, so there is no topic "${context.topic}". ` +
+          'Name another with --data-dir or FASTQUEUE_DATA_DIR; "fastqueue produce" creates one.',
+        { topic: context.topic, path: this.path },
+      );
+    }
+    return topicNotFound(context);
+  }
+}
+
+function invalidTopicName(name: string): FastQueueError {
+  return new FastQueueError(
+    'invalid_topic_name',
+    `${JSON.stringify(name)} is not a topic name: use 1 to ${MAX_NAME_LENGTH} of A-Z a-z 0-9 . _ -, not beginning with . or -`,
+    { topic: name },
+  );
+}

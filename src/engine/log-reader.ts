@@ -1,0 +1,483 @@
+/**
+ * Reading a topic, without a lock and never past the high-water mark.
+ *
+ * What a reader sees can change under it: segments roll, retention removes them, recovery patches them, the topic is
+ * deleted. The generation in the mark says when anything but the tail changed; then everything is opened again by name.
+ * A bad frame is judged only when it was bad twice under one generation.
+ */
+import { FastQueueError } from './errors.ts';
+import type { HighWatermark } from './format/high-watermark.ts';
+import type { FileHandle, FileStatus } from './io/file-system.ts';
+import { KERNEL_OUTPUT } from './kernel/index.ts';
+import type { EmitRequest } from './kernel/kernel.ts';
+import { isDeleted, isFailed, peekMark, readMark } from './mark-file.ts';
+import { findNextFrame } from './next-frame.ts';
+import { MarkWatch } from './mark-watch.ts';
+import { entriesAfter, lookupOffset, type SegmentPlace } from './offset-index.ts';
+import { recordViews, SegmentCursor, type CursorStep, type RecordView } from './segment-cursor.ts';
+import { listStoreBases, markPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
+
+export interface ReaderOptions {
+  /** First offset wanted. */
+  readonly from: number;
+  /** `stop`: damage is thrown. `skip`: damage is a step, and reading goes on behind it. */
+  readonly onDamage: 'stop' | 'skip';
+  /** Settles what a dead writer left if that can be done at once; resolves to false when it cannot. */
+  readonly settle: () => Promise<boolean>;
+}
+
+export interface ReadLimits {
+  /** Store bytes of one step at the most; one record always comes. */
+  readonly maxBytes: number;
+  readonly maxRecords: number;
+  /** Offset of the first record not wanted. */
+  readonly untilOffset: number;
+}
+
+/** Offsets that have no record: a gap frame, or `retention` where the log begins later now. */
+export interface GapStep {
+  readonly type: 'gap';
+  readonly offset: number;
+  readonly count: number;
+  readonly reason: number | 'retention';
+}
+
+/** Damage that was stepped over: the offsets from `offset` to before `nextReadable` cannot be read. */
+export interface DamageStep {
+  readonly type: 'damage';
+  readonly offset: number;
+  readonly nextReadable: number;
+  readonly error: FastQueueError;
+}
+
+/** At the mark, or at untilOffset. */
+export interface EndStep {
+  readonly type: 'end';
+}
+
+/** Valid until anybody uses the kernel again, which no `await` may come before. */
+export interface RecordsStep {
+  readonly type: 'records';
+  readonly firstOffset: number;
+  readonly nextOffset: number;
+  readonly records: readonly RecordView[];
+}
+
+/** Payloads with what stands between them; `bytes` is valid as in RecordsStep. */
+export interface BytesStep {
+  readonly type: 'records';
+  readonly firstOffset: number;
+  readonly nextOffset: number;
+  readonly recordCount: number;
+  readonly bytes: Buffer;
+}
+
+export type ReadStep = RecordsStep | GapStep | DamageStep | EndStep;
+export type EmitStep = BytesStep | GapStep | DamageStep | EndStep;
+
+/** Index entries behind damage that are tried as hints. */
+const HINT_COUNT = 256;
+
+export class LogReader {
+  readonly #context: TopicContext;
+  readonly #options: ReaderOptions;
+  #markFile: FileHandle;
+  #mark: HighWatermark;
+  #cursor: SegmentCursor | undefined;
+  #nextOffset: number;
+  #watch: MarkWatch | undefined;
+
+  /**
+   * Opens a reader. Bytes behind the mark with no writer alive are settled first, so that everything durable is seen.
+   *
+   * @throws FastQueueError `topic_not_found`, `damaged` (the mark is unsound), `offset_out_of_range`, `newer_format`
+   */
+  static async open(context: TopicContext, options: ReaderOptions): Promise<LogReader> {
+    const markFile = context.fileSystem.open(markPath(context), 'read');
+    try {
+      const reader = new LogReader(context, options, { markFile, mark: await readMark(context, markFile) });
+      if (reader.#hasUnsettledTail()) {
+        await reader.#settle();
+        reader.#mark = await readMark(context, markFile);
+      }
+      if (isDeleted(reader.#mark)) throw topicNotFound(context);
+      if (options.from > reader.#mark.nextOffset) throw outOfRange(context, options.from, reader.#mark);
+      return reader;
+    } catch (error) {
+      markFile.close();
+      throw error;
+    }
+  }
+
+  private constructor(
+    context: TopicContext,
+    options: ReaderOptions,
+    state: { markFile: FileHandle; mark: HighWatermark },
+  ) {
+    this.#context = context;
+    this.#options = options;
+    this.#markFile = state.markFile;
+    this.#mark = state.mark;
+    this.#nextOffset = options.from;
+  }
+
+  /** The offset that the next step begins at. */
+  get nextOffset(): number {
+    return this.#nextOffset;
+  }
+
+  /** The mark as last read: where the log ended then. */
+  get mark(): HighWatermark {
+    return this.#mark;
+  }
+
+  /** The next records, as views. */
+  read(limits: ReadLimits): ReadStep {
+    return this.#step(limits, (cursor, bounds) => {
+      const firstOffset = cursor.offset;
+      const step = cursor.check(bounds);
+      if (step.type !== 'records') return step;
+      const records = recordViews(this.#context.kernel, firstOffset, step.result);
+      return { type: 'records', firstOffset, nextOffset: cursor.offset, records };
+    });
+  }
+
+  /** The next records' payloads in one buffer. */
+  emit(framing: EmitRequest['framing'], limits: ReadLimits): EmitStep {
+    return this.#step<BytesStep>(limits, (cursor, bounds) => {
+      const firstOffset = cursor.offset;
+      const step = cursor.emit(bounds, framing);
+      if (step.type !== 'records') return step;
+      return {
+        type: 'records',
+        firstOffset,
+        nextOffset: cursor.offset,
+        recordCount: step.result.recordCount,
+        bytes: this.#context.kernel.memory.subarray(KERNEL_OUTPUT.start, step.outputEnd),
+      };
+    });
+  }
+
+  /**
+   * Looks at the mark again and follows whatever has changed.
+   *
+   * @throws FastQueueError `topic_not_found` when the topic was deleted, even if there is another of that name now
+   */
+  async refresh(): Promise<void> {
+    if (!this.#isStillNamed()) this.#reopenMark();
+    const mark = await readMark(this.#context, this.#markFile);
+    if (isDeleted(mark) || mark.nextOffset < this.#nextOffset) throw topicNotFound(this.#context);
+    if (mark.generation !== this.#mark.generation) this.#forgetCursor();
+    this.#mark = mark;
+  }
+
+  /** Resolves when the mark may have moved past the last refresh, or the time is up, or the signal came. */
+  async waitForMore(
+    options: { timeoutMs?: number; signal?: AbortSignal } = {},
+  ): Promise<'more' | 'timeout' | 'aborted'> {
+    this.#watch ??= new MarkWatch(this.#context, {
+      hasMoved: () => {
+        const mark = peekMark(this.#markFile);
+        return (
+          mark === undefined ||
+          mark.nextOffset !== this.#mark.nextOffset ||
+          mark.generation !== this.#mark.generation ||
+          !this.#isStillNamed()
+        );
+      },
+      onStill: () => (this.#hasUnsettledTail() ? this.#settle() : Promise.resolve()),
+    });
+    return this.#watch.wait(options);
+  }
+
+  /** Bytes of the active store that lie behind the mark and could not be settled: 0 beside a live writer that is idle. */
+  unsettledBytes(): number {
+    const size =
+      this.#context.fileSystem.status(storePath(this.#context, this.#mark.baseOffset))?.sizeBytes ?? 0;
+    return Math.max(0, size - this.#mark.position);
+  }
+
+  close(): void {
+    this.#watch?.close();
+    this.#forgetCursor();
+    this.#markFile.close();
+  }
+
+  #step<Records extends { type: 'records'; firstOffset: number; nextOffset: number }>(
+    limits: ReadLimits,
+    take: (
+      cursor: SegmentCursor,
+      bounds: { untilOffset: number; maxBytes: number },
+    ) => Records | Exclude<CursorStep, { type: 'records' }>,
+  ): Records | GapStep | DamageStep | EndStep {
+    let suspect: { position: number; generation: number } | undefined;
+    for (;;) {
+      const endOffset = Math.min(limits.untilOffset, this.#mark.nextOffset);
+      if (this.#nextOffset >= endOffset) return { type: 'end' };
+      const arrived = this.#arrive();
+      if (arrived.type !== 'cursor') return arrived;
+      const { cursor } = arrived;
+      const isSkipping = cursor.offset < this.#nextOffset;
+      const step = isSkipping
+        ? skipStep(cursor, this.#nextOffset)
+        : take(cursor, {
+            untilOffset: Math.min(endOffset, cursor.offset + limits.maxRecords),
+            maxBytes: limits.maxBytes,
+          });
+      switch (step.type) {
+        case 'skipped':
+          continue;
+        case 'records':
+          this.#nextOffset = step.nextOffset;
+          return step;
+        case 'gap': {
+          const until = Math.min(step.offset + step.count, endOffset);
+          const offset = this.#nextOffset;
+          if (until <= offset) continue;
+          this.#nextOffset = until;
+          if (until < step.offset + step.count) this.#forgetCursor();
+          return { type: 'gap', offset, count: until - offset, reason: step.reason };
+        }
+        case 'end':
+          if (isSkipping && cursor.position < cursor.endPosition) continue;
+          // A sealed segment ends where the next begins; the active one at the mark, which has records left to give.
+          if (cursor.baseOffset === this.#mark.baseOffset) return this.#damage(cursor, 'missing');
+          this.#toNextSegment(cursor);
+          continue;
+        case 'short':
+        case 'bad': {
+          const isSecond =
+            suspect?.position === cursor.position && suspect.generation === this.#mark.generation;
+          if (isSecond) return this.#damage(cursor, step.type === 'short' ? 'missing' : 'bad');
+          suspect = { position: cursor.position, generation: this.#mark.generation };
+          this.#lookAgain();
+        }
+      }
+    }
+  }
+
+  /** A cursor at or before the next offset, or what there is to say about why there is none. */
+  #arrive(): { type: 'cursor'; cursor: SegmentCursor } | GapStep | DamageStep {
+    if (this.#cursor !== undefined) {
+      this.#extend(this.#cursor);
+      return { type: 'cursor', cursor: this.#cursor };
+    }
+    for (let attempt = 0; ; attempt++) {
+      const opened = this.#openSegment();
+      if (opened !== undefined) {
+        this.#cursor = opened;
+        return { type: 'cursor', cursor: opened };
+      }
+      // Gone between list and open, or missing. The mark knows whether retention took it.
+      this.#peekAgain();
+      if (this.#nextOffset < this.#mark.startOffset) return this.#jumpToStart();
+      if (attempt > 0) return this.#missingSegment();
+    }
+  }
+
+  #jumpToStart(): GapStep {
+    const offset = this.#nextOffset;
+    this.#nextOffset = this.#mark.startOffset;
+    return { type: 'gap', offset, count: this.#nextOffset - offset, reason: 'retention' };
+  }
+
+  /** The active segment grows with the mark, and is read to the end of its file once it is sealed. */
+  #extend(cursor: SegmentCursor): void {
+    if (cursor.baseOffset === this.#mark.baseOffset) cursor.endPosition = this.#mark.position;
+    else if (cursor.position >= cursor.endPosition) cursor.endPosition = cursor.store.status().sizeBytes;
+  }
+
+  /** Opens the segment that holds the next offset. Undefined where there is none, or the generation moved meanwhile. */
+  #openSegment(): SegmentCursor | undefined {
+    const bases = this.#liveBases();
+    const number = bases.findLastIndex((base) => base <= this.#nextOffset);
+    const baseOffset = bases[number];
+    if (baseOffset === undefined || this.#nextOffset < this.#mark.startOffset) return undefined;
+    const store = this.#openStore(baseOffset);
+    if (store === undefined) return undefined;
+    const endPosition = baseOffset === this.#mark.baseOffset ? this.#mark.position : store.status().sizeBytes;
+    const place = lookupOffset(this.#context, {
+      store,
+      baseOffset,
+      endPosition,
+      offset: this.#nextOffset,
+      useMap: baseOffset !== this.#mark.baseOffset,
+    });
+    const generation = peekMark(this.#markFile)?.generation;
+    if (generation !== undefined && generation !== this.#mark.generation) {
+      store.close();
+      return undefined;
+    }
+    return new SegmentCursor({ kernel: this.#context.kernel, store, baseOffset, endPosition, place });
+  }
+
+  #openStore(baseOffset: number): FileHandle | undefined {
+    try {
+      return this.#context.fileSystem.open(storePath(this.#context, baseOffset), 'read');
+    } catch (error) {
+      if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  /** Stores that belong to the log: not above BaseOffset, and empty only if active. */
+  #liveBases(): number[] {
+    const { baseOffset } = this.#mark;
+    return listStoreBases(this.#context).filter((base) => base <= baseOffset);
+  }
+
+  /** The next segment is the store named by this one's end; an empty or a superseded store in between is none. */
+  #toNextSegment(ended: SegmentCursor): void {
+    this.#forgetCursor();
+    this.#nextOffset = Math.max(this.#nextOffset, ended.offset);
+    const store = this.#openStore(ended.offset);
+    if (store === undefined) return;
+    const isActive = ended.offset === this.#mark.baseOffset;
+    this.#cursor = new SegmentCursor({
+      kernel: this.#context.kernel,
+      store,
+      baseOffset: ended.offset,
+      endPosition: isActive ? this.#mark.position : store.status().sizeBytes,
+      place: { position: 0, offset: ended.offset },
+    });
+  }
+
+  /** Reads the mark once more and opens everything by name: what looked bad may have been patched just now. */
+  #lookAgain(): void {
+    const cursor = this.#cursor;
+    this.#peekAgain();
+    if (this.#cursor === undefined || cursor === undefined) return;
+    const store = this.#openStore(cursor.baseOffset);
+    if (store === undefined) return;
+    this.#cursor = new SegmentCursor({
+      kernel: this.#context.kernel,
+      store,
+      baseOffset: cursor.baseOffset,
+      endPosition: cursor.endPosition,
+      place: { position: cursor.position, offset: cursor.offset },
+    });
+    cursor.close();
+  }
+
+  #peekAgain(): void {
+    const mark = peekMark(this.#markFile);
+    if (mark === undefined || isDeleted(mark)) return;
+    if (mark.generation !== this.#mark.generation) this.#forgetCursor();
+    this.#mark = mark;
+  }
+
+  #missingSegment(): DamageStep {
+    const bases = this.#liveBases();
+    const nextBase = bases.find((base) => base > this.#nextOffset) ?? this.#mark.nextOffset;
+    return this.#report({
+      path: storePath(this.#context, this.#nextOffset),
+      position: 0,
+      nextReadable: nextBase,
+      what: 'its segment is missing',
+    });
+  }
+
+  #damage(cursor: SegmentCursor, kind: 'bad' | 'missing'): DamageStep {
+    const { position } = cursor;
+    const next = kind === 'bad' ? this.#nextGoodFrame(cursor) : undefined;
+    const nextReadable = next?.offset ?? this.#endOfSegment(cursor.baseOffset);
+    const step = this.#report({
+      path: cursor.store.path,
+      position,
+      nextReadable: Math.max(nextReadable, this.#nextOffset),
+      what: kind === 'bad' ? 'the frame there does not check out' : 'the file ends before its records do',
+    });
+    if (next === undefined) this.#forgetCursor();
+    else cursor.moveTo(next);
+    return step;
+  }
+
+  #nextGoodFrame(cursor: SegmentCursor): SegmentPlace | undefined {
+    const end = { position: cursor.endPosition, nextOffset: this.#endOfSegment(cursor.baseOffset) };
+    return findNextFrame({
+      file: cursor.store,
+      fromPosition: cursor.position + 1,
+      endPosition: cursor.endPosition,
+      minOffset: cursor.offset,
+      maxOffset: end.nextOffset,
+      minTimestamp: cursor.lastTimestamp,
+      end,
+      indexEntries: entriesAfter(this.#context, {
+        baseOffset: cursor.baseOffset,
+        position: cursor.position,
+        count: HINT_COUNT,
+      }),
+    });
+  }
+
+  #endOfSegment(baseOffset: number): number {
+    return this.#liveBases().find((base) => base > baseOffset) ?? this.#mark.nextOffset;
+  }
+
+  /** @throws FastQueueError `damaged` where the reader is to stop at damage */
+  #report(damage: { path: string; position: number; nextReadable: number; what: string }): DamageStep {
+    const { topic } = this.#context;
+    const offset = this.#nextOffset;
+    const { nextReadable } = damage;
+    const lost = nextReadable - offset > 1 ? `offsets ${offset}..${nextReadable - 1}` : `offset ${offset}`;
+    const error = new FastQueueError(
+      'damaged',
+      `"${topic}" cannot be read at ${lost}: ${damage.path}, byte ${damage.position}: ${damage.what}. ` +
+        `Reading can go on at offset ${nextReadable}. Run "fastqueue recover ${topic} --dry-run" to see what can be repaired.`,
+      { topic, path: damage.path, position: damage.position, offset, nextReadable },
+    );
+    if (this.#options.onDamage === 'stop') throw error;
+    this.#nextOffset = nextReadable;
+    return { type: 'damage', offset, nextReadable, error };
+  }
+
+  #hasUnsettledTail(): boolean {
+    return isFailed(this.#mark) || this.unsettledBytes() > 0;
+  }
+
+  /** What cannot be settled is no reader's business: it reads to the mark, and `verify` says what lies behind it. */
+  async #settle(): Promise<void> {
+    try {
+      await this.#options.settle();
+    } catch (error) {
+      if (!(error instanceof FastQueueError)) throw error;
+    }
+  }
+
+  #isStillNamed(): boolean {
+    const named = this.#context.fileSystem.status(markPath(this.#context));
+    const own: FileStatus = this.#markFile.status();
+    return named?.inode === own.inode && named.device === own.device;
+  }
+
+  #reopenMark(): void {
+    if (this.#context.fileSystem.status(markPath(this.#context)) === undefined)
+      throw topicNotFound(this.#context);
+    const reopened = this.#context.fileSystem.open(markPath(this.#context), 'read');
+    this.#markFile.close();
+    this.#markFile = reopened;
+    this.#forgetCursor();
+  }
+
+  #forgetCursor(): void {
+    this.#cursor?.close();
+    this.#cursor = undefined;
+  }
+}
+
+function skipStep(
+  cursor: SegmentCursor,
+  offset: number,
+): { type: 'skipped' } | Exclude<CursorStep, { type: 'records' }> {
+  const step = cursor.skipTo(offset);
+  return step.type === 'records' ? { type: 'skipped' } : step;
+}
+
+function outOfRange(context: TopicContext, offset: number, mark: HighWatermark): FastQueueError {
+  return new FastQueueError(
+    'offset_out_of_range',
+    `Offset ${offset} is beyond the end of "${context.topic}", which has offsets ${mark.startOffset} to before ${mark.nextOffset}. ` +
+      '--clamp begins at the nearest end instead.',
+    { topic: context.topic, offset, startOffset: mark.startOffset, endOffset: mark.nextOffset },
+  );
+}

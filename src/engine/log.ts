@@ -1,0 +1,540 @@
+/**
+ * The writer of one topic: append, roll, catch up with other writers. The protocol is DESIGN's "Appending", explained
+ * line by line in docs/ARCHITECTURE.md:
+ *
+ *     lock → catch up (settle if need be) → roll if due → one write → fdatasync → index → mark → unlock → acknowledge
+ *
+ * Concurrent appends share batches and syncs. Records are acknowledged only when the store is durable and the mark says
+ * so. Owns the active segment's descriptors; reading is log-reader.ts's.
+ */
+import { dirname } from 'node:path';
+import { ActiveSegment } from './active-segment.ts';
+import { ERROR_TABLE, FastQueueError } from './errors.ts';
+import type { HighWatermark } from './format/high-watermark.ts';
+import { KERNEL_ENTRIES, KERNEL_OUTPUT } from './kernel/index.ts';
+import type { Kernel, Region } from './kernel/kernel.ts';
+import { CLOCK_STEP_BACK_MS, MARK_SYNC_DELAY_MS, MAX_BATCH_BYTES, MAX_OFFSET } from './limits.ts';
+import { isDeleted, isFailed, markUnsound, peekMark, refuseNewer, writeMark } from './mark-file.ts';
+import type { RecordSource } from './record-sources.ts';
+import { cutAfterFailure, settle } from './settle.ts';
+import type { TopicSettings } from './settings.ts';
+import { topicNotFound, type TopicContext } from './topic-directory.ts';
+import { TopicLock, writeHolder, type LockHold } from './topic-lock.ts';
+
+/** What is durable when an append resolves. */
+export interface Ack {
+  readonly topic: string;
+  /** Offset of the first record of this append. */
+  readonly offset: number;
+  /** Offset of its last record. */
+  readonly lastOffset: number;
+  readonly nextOffset: number;
+  readonly count: number;
+  /** Milliseconds since 1970, the same for every record of the batch. */
+  readonly timestamp: number;
+}
+
+/** Frames made ahead of the lock, in the memory of the caller's own kernel. They may be stamped anew in place. */
+export interface FramedBatch {
+  readonly kernel: Kernel;
+  readonly frames: Region;
+  readonly recordCount: number;
+  /** What they were framed for. */
+  readonly firstOffset: number;
+  readonly timestamp: number;
+}
+
+export interface AppendOptions {
+  /** The first record must get this offset, else nothing is written (`condition_failed`). */
+  readonly expectedOffset?: number | undefined;
+}
+
+export interface LogOptions {
+  readonly lockTimeoutMs: number;
+  /** Told what does not fail an append but should be known: an index dropped, a mark not synced. */
+  readonly onWarning: (sentence: string) => void;
+  /** The topic's settings as they are now; asked again whenever the generation has changed. */
+  readonly readSettings: () => TopicSettings;
+  /** Called under the lock after a roll, with the new mark: retention. Returns the mark it leaves. */
+  readonly afterRoll: (hold: LockHold, mark: HighWatermark) => Promise<HighWatermark>;
+}
+
+interface PendingAppend {
+  readonly source: RecordSource | FramedBatch;
+  readonly frameBytes: number;
+  readonly expectedOffset: number | undefined;
+  readonly resolve: (ack: Ack) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Stamp {
+  readonly firstOffset: number;
+  readonly timestamp: number;
+}
+
+/** A batch framed ahead keeps its timestamp if it is no older than this against the clock. */
+const FRAMED_AHEAD_MS = 1000;
+
+const isFramed = (source: RecordSource | FramedBatch): source is FramedBatch => 'frames' in source;
+
+export class Log {
+  readonly #context: TopicContext;
+  readonly #options: LogOptions;
+  readonly #pending: PendingAppend[] = [];
+  #lock: TopicLock;
+  #segment: ActiveSegment | undefined;
+  #settings: TopicSettings;
+  /** The mark as this log last saw or wrote it, under the lock. */
+  #mark: HighWatermark | undefined;
+  #draining: Promise<void> | undefined;
+  #markTimer: NodeJS.Timeout | undefined;
+  #markSyncFailed = false;
+  #closed = false;
+
+  /**
+   * Opens a topic for append: takes the lock once, settles what a dead writer left, and makes every directory entry on
+   * the way to the store durable, whoever made it.
+   *
+   * @throws FastQueueError `topic_not_found`, `locked`, `damaged`, `newer_format`, `locking_unavailable`; disk errors
+   */
+  static async open(context: TopicContext, options: LogOptions): Promise<Log> {
+    const refusal = context.fileSystem.appendRefusal;
+    if (refusal !== undefined)
+      throw new FastQueueError('locking_unavailable', refusal, { topic: context.topic });
+    const log = new Log(context, options);
+    try {
+      const hold = await log.#acquire();
+      try {
+        writeHolder(context);
+        await log.#catchUp(hold);
+      } finally {
+        hold.release();
+      }
+      return log;
+    } catch (error) {
+      log.#lock.close();
+      throw error;
+    }
+  }
+
+  private constructor(context: TopicContext, options: LogOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#settings = options.readSettings();
+    this.#lock = TopicLock.open(context);
+  }
+
+  /** The mark as of the last append or catch-up of this log: a prediction of the next offset, nothing more. */
+  get lastMark(): HighWatermark {
+    return this.#mark as HighWatermark;
+  }
+
+  /**
+   * Appends and resolves when the records are durable. Appends made while a sync is under way share the next one.
+   *
+   * @throws FastQueueError `batch_too_large`, `condition_failed`, `locked`, `damaged`, `closed`, `outcome_unknown`; disk
+   *   errors with `sideEffects` saying whether anything may have been stored
+   */
+  append(source: RecordSource | FramedBatch, options: AppendOptions = {}): Promise<Ack> {
+    const frameBytes = isFramed(source) ? source.frames.end - source.frames.start : source.frameBytes;
+    if (this.#closed)
+      return Promise.reject(new FastQueueError('closed', `The topic "${this.#context.topic}" was closed.`));
+    if (frameBytes > MAX_BATCH_BYTES) return Promise.reject(batchTooLarge(this.#context, frameBytes));
+    if (source.recordCount === 0) {
+      return Promise.reject(
+        new FastQueueError('no_records', 'There are no records to append.', { sideEffects: 'none' }),
+      );
+    }
+    return new Promise((resolve, reject) => {
+      this.#pending.push({ source, frameBytes, expectedOffset: options.expectedOffset, resolve, reject });
+      this.#draining ??= this.#drain().finally(() => {
+        this.#draining = undefined;
+      });
+    });
+  }
+
+  /** Lets appends under way finish, syncs the mark, closes every descriptor. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#draining;
+    if (this.#markTimer !== undefined) {
+      clearTimeout(this.#markTimer);
+      await this.#syncMark();
+    }
+    this.#segment?.close();
+    this.#lock.close();
+  }
+
+  /** Runs `use` under the lock with the log caught up, for what is neither append nor roll (retention). */
+  async withLock<T>(use: (hold: LockHold, mark: HighWatermark) => Promise<T>): Promise<T> {
+    const hold = await this.#acquire();
+    try {
+      return await use(hold, await this.#catchUp(hold));
+    } finally {
+      this.#mark = undefined;
+      hold.release();
+    }
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#pending.length > 0) {
+      try {
+        await this.#appendNextGroup();
+      } catch (error) {
+        // Nobody's batch was begun: the lock or the log could not be had. It concerns everyone who waits.
+        for (const pending of this.#pending.splice(0)) pending.reject(error);
+      }
+    }
+  }
+
+  async #appendNextGroup(): Promise<void> {
+    const hold = await this.#acquire();
+    let acknowledge: (() => void) | undefined;
+    try {
+      if (hold.waited) writeHolder(this.#context);
+      const mark = await this.#catchUp(hold);
+      const group = this.#takeGroup(mark);
+      if (group.length === 0) return;
+      try {
+        acknowledge = await this.#appendGroup(hold, group);
+      } catch (error) {
+        for (const pending of group) pending.reject(error);
+      }
+    } finally {
+      hold.release();
+    }
+    acknowledge?.();
+  }
+
+  async #acquire(): Promise<LockHold> {
+    for (;;) {
+      const hold = await this.#lock.acquire(this.#options.lockTimeoutMs);
+      if (hold !== 'moved') return hold;
+      this.#forgetSegment();
+      this.#lock.close();
+      this.#lock = TopicLock.open(this.#context);
+    }
+  }
+
+  /** Brings the log up to what the disk says now. Everything after it may rely on `#mark` and `#segment`. */
+  async #catchUp(hold: LockHold): Promise<HighWatermark> {
+    const mark = peekMark(hold.markFile);
+    if (mark === undefined) throw markUnsound(this.#context);
+    refuseNewer(this.#context, mark);
+    if (isDeleted(mark)) throw topicNotFound(this.#context);
+    let status = mark.generation === this.#mark?.generation ? this.#segment?.statusIfStillNamed() : undefined;
+    if (status === undefined || this.#segment?.baseOffset !== mark.baseOffset) {
+      await this.#openSegment(mark);
+      status = this.#activeSegment.store.status();
+    }
+    this.#mark = mark;
+    if (status.sizeBytes !== mark.position || isFailed(mark)) await this.#settle(hold, mark);
+    if (this.#markSyncFailed) await this.#repeatMarkSync(hold);
+    return this.#mark;
+  }
+
+  async #settle(hold: LockHold, mark: HighWatermark): Promise<void> {
+    const settled = await settle({
+      context: this.#context,
+      markFile: hold.markFile,
+      store: this.#activeSegment.store,
+      mark,
+    });
+    if (settled.baseOffset !== mark.baseOffset) await this.#openSegment(settled);
+    this.#mark = settled;
+  }
+
+  async #openSegment(mark: HighWatermark): Promise<void> {
+    this.#forgetSegment();
+    this.#settings = this.#options.readSettings();
+    this.#segment = await ActiveSegment.open(this.#context, {
+      baseOffset: mark.baseOffset,
+      indexIntervalBytes: this.#settings.indexIntervalBytes,
+    });
+    const { fileSystem, directory } = this.#context;
+    await fileSystem.syncDirectory(directory);
+    await fileSystem.syncDirectory(dirname(directory));
+    await fileSystem.syncDirectory(dirname(dirname(directory)));
+  }
+
+  #forgetSegment(): void {
+    this.#segment?.close();
+    this.#segment = undefined;
+    this.#mark = undefined;
+  }
+
+  get #activeSegment(): ActiveSegment {
+    return this.#segment as ActiveSegment;
+  }
+
+  /** As many waiting appends as fit one batch, in order; those whose condition does not hold are refused here. */
+  #takeGroup(mark: HighWatermark): PendingAppend[] {
+    const group: PendingAppend[] = [];
+    let { nextOffset } = mark;
+    let frameBytes = 0;
+    for (let next = this.#pending[0]; next !== undefined; next = this.#pending[0]) {
+      const isAlone = isFramed(next.source) || (group[0] !== undefined && isFramed(group[0].source));
+      if (group.length > 0 && (isAlone || frameBytes + next.frameBytes > MAX_BATCH_BYTES)) break;
+      this.#pending.shift();
+      if (next.expectedOffset !== undefined && next.expectedOffset !== nextOffset) {
+        next.reject(unexpectedOffset(this.#context, next.expectedOffset, nextOffset));
+        continue;
+      }
+      if (nextOffset + next.source.recordCount - 1 > MAX_OFFSET - 1) {
+        next.reject(offsetsExhausted(this.#context, nextOffset));
+        continue;
+      }
+      group.push(next);
+      frameBytes += next.frameBytes;
+      nextOffset += next.source.recordCount;
+    }
+    return group;
+  }
+
+  /** Returns what tells the callers, to be run after the lock was released. */
+  async #appendGroup(hold: LockHold, group: readonly PendingAppend[]): Promise<() => void> {
+    const frameBytes = group.reduce((sum, pending) => sum + pending.frameBytes, 0);
+    const clock = Date.now();
+    if (this.#isRollDue(frameBytes, clock)) await this.#roll(hold);
+    const mark = this.#mark as HighWatermark;
+    const stamp = { firstOffset: mark.nextOffset, timestamp: timestampFor(mark, clock, group[0]?.source) };
+    const recordCount = group.reduce((sum, pending) => sum + pending.source.recordCount, 0);
+    await this.#store(hold, group, stamp);
+    this.#moveMark(hold, {
+      ...mark,
+      nextOffset: mark.nextOffset + recordCount,
+      position: mark.position + frameBytes,
+      timestamp: stamp.timestamp,
+    });
+    return () => {
+      this.#acknowledge(group, stamp);
+    };
+  }
+
+  #acknowledge(group: readonly PendingAppend[], stamp: Stamp): void {
+    let offset = stamp.firstOffset;
+    for (const { source, resolve } of group) {
+      const nextOffset = offset + source.recordCount;
+      resolve({
+        topic: this.#context.topic,
+        offset,
+        lastOffset: nextOffset - 1,
+        nextOffset,
+        count: source.recordCount,
+        timestamp: stamp.timestamp,
+      });
+      offset = nextOffset;
+    }
+  }
+
+  /** One write, one sync, then the index. When this resolves the frames are durable; nobody can see them yet. */
+  async #store(hold: LockHold, group: readonly PendingAppend[], stamp: Stamp): Promise<void> {
+    const mark = this.#mark as HighWatermark;
+    const segment = this.#activeSegment;
+    const { store } = segment;
+    let entries: Buffer;
+    try {
+      // No await between framing and write: the shared kernel's memory is ours for just this long.
+      const { kernel, frames } = this.#frame(group, stamp);
+      const bytes = kernel.memory.subarray(frames.start, frames.end);
+      entries = this.#indexEntries(kernel, frames, stamp);
+      const written = store.write(bytes, mark.position);
+      if (written !== bytes.length)
+        throw shortWrite(this.#context, store.path, { written, expected: bytes.length });
+      await store.datasync();
+    } catch (error) {
+      throw await this.#undo(hold, error);
+    }
+    segment.noteTimestamp(stamp.timestamp);
+    this.#appendIndex(segment, entries);
+  }
+
+  #frame(group: readonly PendingAppend[], stamp: Stamp): { kernel: Kernel; frames: Region } {
+    const first = (group[0] as PendingAppend).source;
+    if (isFramed(first)) {
+      if (first.firstOffset !== stamp.firstOffset || first.timestamp !== stamp.timestamp) {
+        first.kernel.stampFrames({ frames: first.frames, ...stamp });
+      }
+      return first;
+    }
+    const { kernel } = this.#context;
+    let at = KERNEL_OUTPUT.start;
+    let { firstOffset } = stamp;
+    for (const { source } of group) {
+      (source as RecordSource).frameInto(kernel, at, { firstOffset, timestamp: stamp.timestamp });
+      at += (source as RecordSource).frameBytes;
+      firstOffset += source.recordCount;
+    }
+    return { kernel, frames: { start: KERNEL_OUTPUT.start, end: at } };
+  }
+
+  #indexEntries(kernel: Kernel, frames: Region, stamp: Stamp): Buffer {
+    const { outputEnd } = kernel.indexFrames({
+      frames,
+      firstOffset: stamp.firstOffset,
+      position: (this.#mark as HighWatermark).position,
+      nextEntryPosition: this.#activeSegment.index.nextEntryPosition,
+      intervalBytes: this.#settings.indexIntervalBytes,
+      output: KERNEL_ENTRIES,
+    });
+    return Buffer.from(kernel.memory.subarray(KERNEL_ENTRIES.start, outputEnd));
+  }
+
+  /** The index is a cache: one that cannot be written is dropped, and no record is affected. */
+  #appendIndex(segment: ActiveSegment, entries: Buffer): void {
+    try {
+      segment.index.append(entries);
+    } catch (error) {
+      this.#warn(
+        'The index of the active segment could not be written and was dropped; "fastqueue compact" rebuilds it.',
+        error,
+      );
+      segment.index.drop();
+    }
+  }
+
+  async #undo(hold: LockHold, error: unknown): Promise<unknown> {
+    const wasCut = await cutAfterFailure({
+      context: this.#context,
+      markFile: hold.markFile,
+      store: this.#activeSegment.store,
+      mark: this.#mark as HighWatermark,
+    });
+    if (!(error instanceof FastQueueError)) return error;
+    const outcome = wasCut
+      ? 'Nothing of this batch was stored.'
+      : 'The store could not be cut back either, so parts of this batch may reappear; the next writer settles it.';
+    return new FastQueueError(error.code, `${error.message} ${outcome}`, {
+      ...error.details,
+      topic: this.#context.topic,
+      sideEffects: wasCut ? 'none' : 'unknown',
+      cause: error,
+    });
+  }
+
+  #moveMark(hold: LockHold, mark: HighWatermark): void {
+    try {
+      writeMark(hold.markFile, mark);
+    } catch (error) {
+      throw new FastQueueError(
+        'outcome_unknown',
+        `The records were synced to "${this.#context.topic}", but its high-water mark could not be written, so no reader sees them yet: ` +
+          `${(error as Error).message} The next writer that succeeds adopts them.`,
+        { topic: this.#context.topic, sideEffects: 'unknown', cause: error },
+      );
+    }
+    this.#mark = mark;
+    this.#markTimer ??= setTimeout(() => void this.#syncMark(), MARK_SYNC_DELAY_MS).unref();
+  }
+
+  #isRollDue(frameBytes: number, clock: number): boolean {
+    const mark = this.#mark as HighWatermark;
+    if (mark.position === 0) return false;
+    if (mark.position + frameBytes > this.#settings.segmentBytes) return true;
+    if (clock < mark.timestamp - CLOCK_STEP_BACK_MS) return true;
+    const { retentionAgeMs } = this.#settings;
+    const { firstTimestamp } = this.#activeSegment;
+    return retentionAgeMs > 0 && firstTimestamp !== undefined && clock - firstTimestamp > retentionAgeMs / 10;
+  }
+
+  /** A step of its own, before the batch: a roll that fails leaves the log as it was, or with an empty segment. */
+  async #roll(hold: LockHold): Promise<void> {
+    const mark = this.#mark as HighWatermark;
+    await this.#activeSegment.store.datasync();
+    const created = await ActiveSegment.create(this.#context, {
+      baseOffset: mark.nextOffset,
+      indexIntervalBytes: this.#settings.indexIntervalBytes,
+    });
+    this.#forgetSegment();
+    this.#segment = created;
+    const rolled = { ...mark, baseOffset: mark.nextOffset, position: 0 };
+    writeMark(hold.markFile, rolled);
+    this.#mark = rolled;
+    await hold.markFile.datasync();
+    this.#settings = this.#options.readSettings();
+    this.#mark = await this.#options.afterRoll(hold, rolled);
+  }
+
+  async #syncMark(): Promise<void> {
+    clearTimeout(this.#markTimer);
+    this.#markTimer = undefined;
+    try {
+      await this.#lock.syncMark();
+    } catch (error) {
+      this.#markSyncFailed = true;
+      this.#warn(
+        'The high-water mark could not be synced; it is written and synced again at the next append.',
+        error,
+      );
+    }
+  }
+
+  /** After a failed sync the kernel may believe the page clean: it is made dirty again before it is synced. */
+  async #repeatMarkSync(hold: LockHold): Promise<void> {
+    writeMark(hold.markFile, this.#mark as HighWatermark);
+    await hold.markFile.datasync();
+    this.#markSyncFailed = false;
+  }
+
+  #warn(sentence: string, error: unknown): void {
+    this.#options.onWarning(`${sentence} (${error instanceof Error ? error.message : String(error)})`);
+  }
+}
+
+/**
+ * The first batch of a segment carries the clock, every other never goes back. A batch framed ahead keeps its own stamp
+ * where that is as good.
+ */
+function timestampFor(
+  mark: HighWatermark,
+  clock: number,
+  source: RecordSource | FramedBatch | undefined,
+): number {
+  const earliest = mark.position === 0 ? -Infinity : mark.timestamp;
+  if (source !== undefined && isFramed(source)) {
+    const { timestamp } = source;
+    if (timestamp >= earliest && timestamp <= clock && clock - timestamp <= FRAMED_AHEAD_MS) return timestamp;
+  }
+  return Math.max(clock, earliest);
+}
+
+function batchTooLarge(context: TopicContext, frameBytes: number): FastQueueError {
+  return new FastQueueError(
+    'batch_too_large',
+    `A batch may take ${MAX_BATCH_BYTES} bytes in the store, 16 for each record's header included; this one would take ${frameBytes}. Send it in parts.`,
+    { topic: context.topic, sideEffects: 'none' },
+  );
+}
+
+function unexpectedOffset(
+  context: TopicContext,
+  expectedOffset: number,
+  actualOffset: number,
+): FastQueueError {
+  return new FastQueueError(
+    'condition_failed',
+    `The next offset of "${context.topic}" is ${actualOffset}, not ${expectedOffset} as expected. Nothing was written.`,
+    { topic: context.topic, expectedOffset, actualOffset, sideEffects: 'none' },
+  );
+}
+
+function offsetsExhausted(context: TopicContext, nextOffset: number): FastQueueError {
+  return new FastQueueError(
+    'offsets_exhausted',
+    `The topic "${context.topic}" stands at offset ${nextOffset} and offsets end at ${MAX_OFFSET}. Go on in a new topic.`,
+    { topic: context.topic, endOffset: nextOffset, sideEffects: 'none' },
+  );
+}
+
+function shortWrite(
+  context: TopicContext,
+  path: string,
+  counts: { written: number; expected: number },
+): FastQueueError {
+  return new FastQueueError(
+    'disk_full',
+    `Only ${counts.written} of ${counts.expected} bytes could be written to ${path}: ${ERROR_TABLE.disk_full.title.toLowerCase()}.`,
+    { topic: context.topic, path, errno: 'ENOSPC' },
+  );
+}

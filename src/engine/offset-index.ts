@@ -1,0 +1,287 @@
+/**
+ * The sparse index of one segment: offsets to positions. A cache and never evidence: an entry counts only if its own
+ * checksum is right and the frame that it names checks out. Missing, short, stale, zero-filled or contradictory, no
+ * record is affected.
+ */
+import { decodeIndexEntry, INDEX_ENTRY_BYTES, type IndexEntry } from './format/index-entry.ts';
+import { FastQueueError } from './errors.ts';
+import { isSound, readFrameAt } from './frame-scanner.ts';
+import type { FileHandle } from './io/file-system.ts';
+import { indexPath, type TopicContext } from './topic-directory.ts';
+
+/** Entries looked at together when the last sound one is searched for backwards. */
+const BLOCK_ENTRIES = 2048;
+
+/** Writes the index of the active segment. Used under the topic's lock, after the store's sync. */
+export class IndexWriter {
+  readonly #context: TopicContext;
+  readonly #baseOffset: number;
+  readonly #intervalBytes: number;
+  #file: FileHandle | undefined;
+  #endPosition: number;
+  #nextEntryPosition: number;
+
+  /**
+   * Opens the index, or begins a missing one. It goes on behind the last sound entry, over whatever follows it: a power
+   * cut leaves zeros there. An index that cannot be opened is done without until the next opening.
+   *
+   * @param segment.storeBytes entries beyond this are of another life of the file
+   */
+  static open(
+    context: TopicContext,
+    segment: { baseOffset: number; indexIntervalBytes: number; storeBytes: number },
+  ): IndexWriter {
+    let file: FileHandle | undefined;
+    try {
+      file = context.fileSystem.open(indexPath(context, segment.baseOffset), 'create');
+      return new IndexWriter(context, segment, file);
+    } catch (error) {
+      file?.close();
+      if (!(error instanceof FastQueueError)) throw error;
+      return new IndexWriter(context, segment, undefined);
+    }
+  }
+
+  private constructor(
+    context: TopicContext,
+    segment: { baseOffset: number; indexIntervalBytes: number; storeBytes: number },
+    file: FileHandle | undefined,
+  ) {
+    this.#context = context;
+    this.#baseOffset = segment.baseOffset;
+    this.#intervalBytes = segment.indexIntervalBytes;
+    this.#file = file;
+    const last = file === undefined ? undefined : lastSoundEntry(file, segment);
+    this.#endPosition = last === undefined ? 0 : last.end;
+    this.#nextEntryPosition = last === undefined ? 0 : last.entry.position + segment.indexIntervalBytes;
+  }
+
+  /** The first frame that begins here or later gets the next entry: a position in the store. */
+  get nextEntryPosition(): number {
+    return this.#nextEntryPosition;
+  }
+
+  /**
+   * Writes entries behind the last one. @throws FastQueueError when the disk does not take them: then `drop`
+   *
+   * @param entries whole entries, ascending
+   */
+  append(entries: Buffer): void {
+    const last =
+      entries.length === 0 ? undefined : decodeIndexEntry(entries, entries.length - INDEX_ENTRY_BYTES);
+    if (last === undefined || this.#file === undefined) return;
+    const written = this.#file.write(entries, this.#endPosition);
+    if (written !== entries.length) {
+      throw new FastQueueError(
+        'disk_full',
+        `Only ${written} of ${entries.length} bytes could be written to ${this.#file.path}.`,
+        {
+          path: this.#file.path,
+        },
+      );
+    }
+    this.#endPosition += entries.length;
+    this.#nextEntryPosition = last.position + this.#intervalBytes;
+  }
+
+  /** Removes the index, which a reader then does without. Never cut in place: another process may have it mapped. */
+  drop(): void {
+    this.close();
+    try {
+      this.#context.fileSystem.unlink(indexPath(this.#context, this.#baseOffset));
+    } catch (error) {
+      // What is there is still sound as far as it goes.
+      if (!(error instanceof FastQueueError)) throw error;
+    }
+  }
+
+  close(): void {
+    this.#file?.close();
+    this.#file = undefined;
+  }
+}
+
+function lastSoundEntry(
+  file: FileHandle,
+  segment: { baseOffset: number; storeBytes: number },
+): { entry: IndexEntry; end: number } | undefined {
+  let blockEnd = Math.floor(file.status().sizeBytes / INDEX_ENTRY_BYTES);
+  const block = Buffer.alloc(Math.min(BLOCK_ENTRIES, blockEnd) * INDEX_ENTRY_BYTES);
+  while (blockEnd > 0) {
+    const blockStart = Math.max(0, blockEnd - BLOCK_ENTRIES);
+    file.read(block.subarray(0, (blockEnd - blockStart) * INDEX_ENTRY_BYTES), blockStart * INDEX_ENTRY_BYTES);
+    for (let at = blockEnd - blockStart - 1; at >= 0; at--) {
+      const entry = decodeIndexEntry(block, at * INDEX_ENTRY_BYTES);
+      if (entry === undefined || entry.offset < segment.baseOffset || entry.position >= segment.storeBytes)
+        continue;
+      return { entry, end: (blockStart + at + 1) * INDEX_ENTRY_BYTES };
+    }
+    blockEnd = blockStart;
+  }
+  return undefined;
+}
+
+/** Where to begin reading a segment: a frame boundary. */
+export interface SegmentPlace {
+  readonly offset: number;
+  readonly position: number;
+}
+
+/** The entries of one index file, mapped where that is wanted and can be had, else read one by one. */
+class IndexEntries {
+  readonly count: number;
+  readonly #file: FileHandle;
+  readonly #map: Buffer | undefined;
+  readonly #one = Buffer.alloc(INDEX_ENTRY_BYTES);
+
+  constructor(file: FileHandle, useMap: boolean) {
+    const { sizeBytes } = file.status();
+    this.count = Math.floor(sizeBytes / INDEX_ENTRY_BYTES);
+    this.#file = file;
+    this.#map = useMap ? file.map(this.count * INDEX_ENTRY_BYTES) : undefined;
+  }
+
+  at(number: number): IndexEntry | undefined {
+    if (this.#map !== undefined) return decodeIndexEntry(this.#map, number * INDEX_ENTRY_BYTES);
+    const byteCount = this.#file.read(this.#one, number * INDEX_ENTRY_BYTES);
+    return byteCount < INDEX_ENTRY_BYTES ? undefined : decodeIndexEntry(this.#one, 0);
+  }
+}
+
+export interface LookupRequest {
+  readonly store: FileHandle;
+  readonly baseOffset: number;
+  /** Bytes of the store that may be looked at. */
+  readonly endPosition: number;
+  /** True where the segment is sealed and the process lives long: then the index is mapped. */
+  readonly useMap: boolean;
+}
+
+/**
+ * The greatest entry that counts and is not past the wanted offset, or the beginning of the segment. Total: with no
+ * index, an empty or a damaged one, it answers (base offset, 0).
+ */
+export function lookupOffset(
+  context: TopicContext,
+  request: LookupRequest & { offset: number },
+): SegmentPlace {
+  return lookup(context, request, { key: request.offset, keyOf: (entry) => entry.offset });
+}
+
+/** The same for the greatest entry whose frame carries a timestamp before `timestamp`. */
+export function lookupTime(
+  context: TopicContext,
+  request: LookupRequest & { timestamp: number },
+): SegmentPlace {
+  const keyOf = (entry: IndexEntry): number => timestampOf(request, entry);
+  return lookup(context, request, { key: request.timestamp - 1, keyOf });
+}
+
+/** Where the last entry that counts points: close to the end of the segment. */
+export function lastIndexedPlace(context: TopicContext, request: LookupRequest): SegmentPlace {
+  return lookup(context, request, { key: Infinity, keyOf: (entry) => entry.offset });
+}
+
+/** Sound entries that name a place behind `position`, ascending, at most `count`: hints for whoever lost its place. */
+export function entriesAfter(
+  context: TopicContext,
+  request: { baseOffset: number; position: number; count: number },
+): IndexEntry[] {
+  const file = openIndex(context, request.baseOffset);
+  if (file === undefined) return [];
+  try {
+    const entries = new IndexEntries(file, false);
+    const found: IndexEntry[] = [];
+    let number = greatestAtMost(entries, { key: request.position, keyOf: (entry) => entry.position }) + 1;
+    for (; number < entries.count && found.length < request.count; number++) {
+      const entry = entries.at(number);
+      if (entry !== undefined && entry.position > request.position) found.push(entry);
+    }
+    return found;
+  } finally {
+    file.close();
+  }
+}
+
+function lookup(
+  context: TopicContext,
+  request: LookupRequest,
+  wanted: { key: number; keyOf: (entry: IndexEntry) => number },
+): SegmentPlace {
+  const beginning = { offset: request.baseOffset, position: 0 };
+  const file = openIndex(context, request.baseOffset);
+  if (file === undefined) return beginning;
+  try {
+    const entries = new IndexEntries(file, request.useMap);
+    for (let number = greatestAtMost(entries, wanted); number >= 0; number--) {
+      const entry = entries.at(number);
+      if (entry !== undefined && wanted.keyOf(entry) <= wanted.key && counts(request, entry)) return entry;
+    }
+    return beginning;
+  } finally {
+    file.close();
+  }
+}
+
+function openIndex(context: TopicContext, baseOffset: number): FileHandle | undefined {
+  try {
+    return context.fileSystem.open(indexPath(context, baseOffset), 'read');
+  } catch (error) {
+    if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Guesses by proportion before it falls back to halving: offsets and entries grow in step. */
+const INTERPOLATION_STEPS = 4;
+
+/**
+ * Number of the greatest entry whose key is at most the wanted one, -1 when there is none. An entry that is unsound
+ * (zeros that a power cut left at the end) counts as too great.
+ */
+function greatestAtMost(
+  entries: IndexEntries,
+  wanted: { key: number; keyOf: (entry: IndexEntry) => number },
+): number {
+  let low = 0;
+  let high = entries.count - 1;
+  const keyAt = (number: number): number => {
+    const entry = entries.at(number);
+    return entry === undefined ? Infinity : wanted.keyOf(entry);
+  };
+  for (let step = 0; low <= high; step++) {
+    let middle = (low + high) >>> 1;
+    if (step < INTERPOLATION_STEPS) {
+      const lowKey = keyAt(low);
+      const highKey = keyAt(high);
+      const share = (wanted.key - lowKey) / (highKey - lowKey);
+      if (share >= 0 && share <= 1) middle = low + Math.floor(share * (high - low));
+    }
+    if (keyAt(middle) <= wanted.key) low = middle + 1;
+    else high = middle - 1;
+  }
+  return high;
+}
+
+/** The frame at Position has that Length and checks out at Offset. */
+function counts(request: LookupRequest, entry: IndexEntry): boolean {
+  if (entry.offset < request.baseOffset || entry.position >= request.endPosition) return false;
+  const frame = readFrameAt(request.store, {
+    position: entry.position,
+    offset: entry.offset,
+    endPosition: request.endPosition,
+    minTimestamp: -Infinity,
+  });
+  return isSound(frame) && frame.header.lengthField === entry.lengthField;
+}
+
+/** Of the frame that the entry names; too great where it does not count, so that the search goes left. */
+function timestampOf(request: LookupRequest, entry: IndexEntry): number {
+  const frame = readFrameAt(request.store, {
+    position: entry.position,
+    offset: entry.offset,
+    endPosition: request.endPosition,
+    minTimestamp: -Infinity,
+  });
+  return isSound(frame) ? frame.header.timestamp : Infinity;
+}

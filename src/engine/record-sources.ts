@@ -1,0 +1,115 @@
+/**
+ * What can be appended: payloads, or a bulk body of delimited lines. A source knows its size before it is framed, so
+ * that the log can decide on a roll, and is framed under the lock, straight into the memory that is written from.
+ */
+import { FastQueueError } from './errors.ts';
+import { encodeFrame, FRAME_HEADER_BYTES, FRAME_KIND, MAX_RECORD_BYTES } from './format/frame.ts';
+import { KERNEL_INPUT } from './kernel/index.ts';
+import type { Kernel } from './kernel/kernel.ts';
+import { READ_CHUNK_BYTES } from './limits.ts';
+
+export interface RecordSource {
+  readonly recordCount: number;
+  /** Exactly what `frameInto` writes: payloads and 16 bytes of header for each. */
+  readonly frameBytes: number;
+  /** Writes the frames at `at` in the kernel's memory. Synchronous, and the same however often it is called. */
+  frameInto(kernel: Kernel, at: number, stamp: { firstOffset: number; timestamp: number }): void;
+}
+
+/** Payloads in memory. The buffers must not change until the append has resolved. */
+export class PayloadsSource implements RecordSource {
+  readonly recordCount: number;
+  readonly frameBytes: number;
+  readonly #payloads: readonly Uint8Array[];
+
+  /** @throws FastQueueError `record_too_large` */
+  constructor(payloads: readonly Uint8Array[]) {
+    let frameBytes = 0;
+    for (const [index, payload] of payloads.entries()) {
+      if (payload.length > MAX_RECORD_BYTES) throw recordTooLarge(index, payload.length);
+      frameBytes += FRAME_HEADER_BYTES + payload.length;
+    }
+    this.#payloads = payloads;
+    this.recordCount = payloads.length;
+    this.frameBytes = frameBytes;
+  }
+
+  frameInto(kernel: Kernel, at: number, stamp: { firstOffset: number; timestamp: number }): void {
+    let end = at;
+    let offset = stamp.firstOffset;
+    for (const payload of this.#payloads) {
+      end = encodeFrame(kernel.memory, end, {
+        kind: FRAME_KIND.record,
+        offset,
+        timestamp: stamp.timestamp,
+        payload,
+      });
+      offset += 1;
+    }
+  }
+}
+
+/** A body of lines: every `\n` ends a record, and what follows the last one, if anything, is a record too. */
+export class LinesSource implements RecordSource {
+  readonly recordCount: number;
+  readonly frameBytes: number;
+  readonly #body: Buffer;
+
+  /**
+   * @param body must not change until the append has resolved
+   * @throws FastQueueError `record_too_large`
+   */
+  constructor(body: Buffer, options: { maxRecordBytes?: number } = {}) {
+    const maxRecordBytes = options.maxRecordBytes ?? MAX_RECORD_BYTES;
+    let recordCount = 0;
+    let start = 0;
+    while (start < body.length) {
+      const newline = body.indexOf(NEWLINE, start);
+      const end = newline === -1 ? body.length : newline;
+      if (end - start > maxRecordBytes) throw recordTooLarge(recordCount, end - start);
+      recordCount += 1;
+      start = end + 1;
+    }
+    const endsWithNewline = body[body.length - 1] === NEWLINE;
+    const delimiterCount = endsWithNewline ? recordCount : Math.max(0, recordCount - 1);
+    this.#body = body;
+    this.recordCount = recordCount;
+    this.frameBytes = body.length - delimiterCount + recordCount * FRAME_HEADER_BYTES;
+  }
+
+  frameInto(kernel: Kernel, at: number, stamp: { firstOffset: number; timestamp: number }): void {
+    const end = at + this.frameBytes;
+    let outputStart = at;
+    let { firstOffset } = stamp;
+    let windowBytes = READ_CHUNK_BYTES;
+    for (let taken = 0; taken < this.#body.length;) {
+      const byteCount = this.#body.copy(kernel.memory, KERNEL_INPUT.start, taken, taken + windowBytes);
+      const framed = kernel.frameLines({
+        input: { start: KERNEL_INPUT.start, end: KERNEL_INPUT.start + byteCount },
+        output: { start: outputStart, end },
+        framing: { delimiter: LINE_DELIMITER },
+        isFinal: taken + byteCount === this.#body.length,
+        firstOffset,
+        timestamp: stamp.timestamp,
+        maxRecordBytes: MAX_RECORD_BYTES,
+      });
+      const inputBytes = framed.inputEnd - KERNEL_INPUT.start;
+      // A line longer than the window: look at more of it at once.
+      windowBytes = inputBytes === 0 ? windowBytes * 2 : READ_CHUNK_BYTES;
+      taken += inputBytes;
+      outputStart = framed.outputEnd;
+      firstOffset += framed.recordCount;
+    }
+  }
+}
+
+const NEWLINE = 0x0a;
+const LINE_DELIMITER = Uint8Array.of(NEWLINE);
+
+function recordTooLarge(index: number, payloadBytes: number): FastQueueError {
+  return new FastQueueError(
+    'record_too_large',
+    `Record ${index + 1} has ${payloadBytes} bytes; a record may have at most ${MAX_RECORD_BYTES}. Nothing was written.`,
+    { sideEffects: 'none' },
+  );
+}

@@ -1,0 +1,197 @@
+/**
+ * Settling: what the holder of the lock does when the active store's size is not what the mark says, because a writer
+ * died or failed between its write and its mark.
+ *
+ * Good frames past the mark are adopted (they were synced, or never acknowledged: both are allowed). An unfinished end
+ * is a torn tail: kept in quarantine, then cut. Anything else is damage, which only recover may touch. The time this
+ * takes depends on what lies past the mark, never on the size of the log.
+ */
+import { FastQueueError } from './errors.ts';
+import { storeFileName } from './format/file-names.ts';
+import { MARK_FLAG, type HighWatermark } from './format/high-watermark.ts';
+import { scanTail } from './frame-scanner.ts';
+import type { FileHandle } from './io/file-system.ts';
+import { isDeleted, isFailed, markUnsound, peekMark, refuseNewer, writeMark } from './mark-file.ts';
+import { pruneTornTails, QuarantineRun, type QuarantineReason } from './quarantine.ts';
+import { storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
+import { TopicLock } from './topic-lock.ts';
+
+/** Where the log stands, under the exclusive lock. */
+export interface LockedLog {
+  readonly context: TopicContext;
+  /** The locked mark file. */
+  readonly markFile: FileHandle;
+  /** The active store that `mark` names, open for update. */
+  readonly store: FileHandle;
+  readonly mark: HighWatermark;
+}
+
+/**
+ * Makes store and mark agree and returns the mark, written and synced. It may name a later segment than before.
+ *
+ * @throws FastQueueError `damaged` when acknowledged records are missing or what lies past the mark is no torn tail;
+ *   disk errors as themselves, with the flag `failed` left for whoever comes next
+ */
+export async function settle(log: LockedLog): Promise<HighWatermark> {
+  const sizeBytes = log.store.status().sizeBytes;
+  if (sizeBytes < log.mark.position) throw missingTail(log, sizeBytes);
+  if (isFailed(log.mark)) {
+    // A sync reported an error: what reads back past the mark may be page cache only. Never believed.
+    return cutTail(log, { endPosition: log.mark.position, sizeBytes, reason: 'failed-write' });
+  }
+  await syncUnproven(log);
+  const { context, store, mark } = log;
+  const scan = scanTail({
+    file: store,
+    kernel: context.kernel,
+    position: mark.position,
+    offset: mark.nextOffset,
+    endPosition: sizeBytes,
+    minTimestamp: mark.position === 0 ? -Infinity : mark.timestamp,
+  });
+  if (scan.ending === 'damaged') throw damagedTail(log, scan.goodEndPosition, scan.nextOffset);
+  const adopted: HighWatermark = {
+    ...mark,
+    nextOffset: scan.nextOffset,
+    position: scan.goodEndPosition,
+    timestamp: scan.nextOffset > mark.nextOffset ? scan.lastTimestamp : mark.timestamp,
+  };
+  if (scan.ending === 'torn-tail') {
+    return cutTail(
+      { ...log, mark: adopted },
+      { endPosition: adopted.position, sizeBytes, reason: 'torn-tail' },
+    );
+  }
+  const later = await settleLaterSegment(log, adopted);
+  if (later !== undefined) return later;
+  writeMark(log.markFile, adopted);
+  await log.markFile.datasync();
+  return adopted;
+}
+
+/** A stale mark (put back from a copy, say) may lie a roll behind: the next segment begins where this one ends. */
+async function settleLaterSegment(
+  log: LockedLog,
+  adopted: HighWatermark,
+): Promise<HighWatermark | undefined> {
+  const { fileSystem } = log.context;
+  const path = storePath(log.context, adopted.nextOffset);
+  if (adopted.nextOffset === adopted.baseOffset) return undefined;
+  if ((fileSystem.status(path)?.sizeBytes ?? 0) === 0) return undefined;
+  const store = fileSystem.open(path, 'update');
+  try {
+    return await settle({ ...log, store, mark: { ...adopted, baseOffset: adopted.nextOffset, position: 0 } });
+  } finally {
+    store.close();
+  }
+}
+
+/** The frames of a dead writer may still be in the page cache only. An error here is the only report there will be. */
+async function syncUnproven(log: LockedLog): Promise<void> {
+  try {
+    await log.store.datasync();
+  } catch (error) {
+    await cutAfterFailure(log);
+    throw error;
+  }
+}
+
+/**
+ * Quarantine, sync, flag, cut, sync, clear: in this order, so that a process killed anywhere in between leaves either
+ * the tail where it was or a flag that says it must not be believed.
+ */
+async function cutTail(
+  log: LockedLog,
+  cut: { endPosition: number; sizeBytes: number; reason: QuarantineReason },
+): Promise<HighWatermark> {
+  const { context, mark, markFile, store } = log;
+  if (cut.sizeBytes > cut.endPosition) {
+    const run = QuarantineRun.create(context, cut.reason);
+    await run.keep(store, storeFileName(mark.baseOffset), {
+      position: cut.endPosition,
+      byteCount: cut.sizeBytes - cut.endPosition,
+    });
+    await run.seal({ nextOffset: mark.nextOffset, generation: mark.generation });
+    writeMark(markFile, { ...mark, flags: mark.flags | MARK_FLAG.failed });
+    store.truncate(cut.endPosition);
+  }
+  await store.sync();
+  const settled = { ...mark, flags: mark.flags & ~MARK_FLAG.failed };
+  writeMark(markFile, settled);
+  await markFile.datasync();
+  if (cut.reason === 'torn-tail') await pruneTornTails(context);
+  return settled;
+}
+
+/**
+ * What the holder of the lock does after a write or sync of the store failed or came up short (invariant 7): flag
+ * `failed`, cut the store back to the mark, sync the cut, clear the flag. Resolves to true when all of that succeeded
+ * and nothing of the batch exists; on false the flag stays, or could not even be set, and the outcome is unknown.
+ */
+export async function cutAfterFailure(log: LockedLog): Promise<boolean> {
+  const { mark, markFile, store } = log;
+  try {
+    writeMark(markFile, { ...mark, flags: mark.flags | MARK_FLAG.failed });
+    store.truncate(mark.position);
+    await store.sync();
+    writeMark(markFile, mark);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function missingTail(log: LockedLog, sizeBytes: number): FastQueueError {
+  const { context, mark, store } = log;
+  return new FastQueueError(
+    'damaged',
+    `Acknowledged records are missing at the end of "${context.topic}": ${store.path} has ${sizeBytes} bytes, ` +
+      `and the high-water mark says ${mark.position}. Nothing is appended until ` +
+      `"fastqueue recover ${context.topic}" has recorded the gap, so that no offset is given twice.`,
+    { topic: context.topic, path: store.path, position: sizeBytes, endOffset: mark.nextOffset },
+  );
+}
+
+function damagedTail(log: LockedLog, position: number, offset: number): FastQueueError {
+  const { context, store } = log;
+  return new FastQueueError(
+    'damaged',
+    `What lies behind the high-water mark in ${store.path} is damaged from byte ${position} (offset ${offset}) on, ` +
+      `and it is no torn tail. Run "fastqueue recover ${context.topic} --dry-run" to see what would be done.`,
+    { topic: context.topic, path: store.path, position, offset },
+  );
+}
+
+/**
+ * For a reader that may write and sees bytes past the mark: settles them if the lock is free this instant. A lock that
+ * is taken means that a writer lives, and what it has not acknowledged is nobody's to read.
+ *
+ * @returns true when the lock was had and store and mark agree now
+ */
+export async function settleIfFree(context: TopicContext): Promise<boolean> {
+  const { fileSystem } = context;
+  if (fileSystem.appendRefusal !== undefined || !fileSystem.isWritable(context.directory)) return false;
+  const lock = TopicLock.open(context);
+  try {
+    const hold = lock.tryAcquire();
+    if (hold === undefined) return false;
+    try {
+      const mark = peekMark(hold.markFile);
+      if (mark === undefined) throw markUnsound(context);
+      if (isDeleted(refuseNewer(context, mark))) throw topicNotFound(context);
+      const store = fileSystem.open(storePath(context, mark.baseOffset), 'update');
+      try {
+        if (store.status().sizeBytes !== mark.position || isFailed(mark)) {
+          await settle({ context, markFile: hold.markFile, store, mark });
+        }
+      } finally {
+        store.close();
+      }
+      return true;
+    } finally {
+      hold.release();
+    }
+  } finally {
+    lock.close();
+  }
+}

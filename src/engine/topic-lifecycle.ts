@@ -1,0 +1,198 @@
+/**
+ * How a topic comes to be and goes: creation, finishing what a killed creator left, deletion, finishing that.
+ * A directory is a topic if it has a topic.json or a store.
+ */
+import { randomUUID } from 'node:crypto';
+import { dirname, join } from 'node:path';
+import { FastQueueError } from './errors.ts';
+import { classifyTopicFile, deletedDirectoryName } from './format/file-names.ts';
+import { MARK_FLAG, type HighWatermark } from './format/high-watermark.ts';
+import type { FileSystem } from './io/file-system.ts';
+import { isDeleted, markUnsound, peekMark, writeMark } from './mark-file.ts';
+import type { TopicSettings } from './settings.ts';
+import {
+  listStoreBases,
+  listTopicFiles,
+  markPath,
+  storePath,
+  topicNotFound,
+  type TopicContext,
+} from './topic-directory.ts';
+import { TopicLock, writeHolder, type LockHold } from './topic-lock.ts';
+import { writeTopicSettings } from './topic-settings.ts';
+
+/** What stands under a topic's name. `half-made`: a creator was killed; `deleted`: a deletion was. */
+export type TopicStanding = 'none' | 'half-made' | 'deleted' | 'topic';
+
+/** Looks without the lock and changes nothing. */
+export function topicStanding(context: TopicContext): TopicStanding {
+  const names = context.fileSystem.list(context.directory);
+  if (names === undefined) return 'none';
+  const types = new Set(names.map((name) => classifyTopicFile(name).type));
+  if (types.has('mark') && isDeleted(peekMarkFile(context) ?? NO_FLAGS)) return 'deleted';
+  if (types.has('settings')) return 'topic';
+  if (!types.has('store')) return 'half-made';
+  return isHalfMade(context, peekMarkFile(context)) ? 'half-made' : 'topic';
+}
+
+const NO_FLAGS = { flags: 0 } as HighWatermark;
+
+/** Without topic.json: all stores empty, and the mark missing, empty or at offset 0. */
+function isHalfMade(context: TopicContext, mark: HighWatermark | undefined): boolean {
+  const isEmpty = (path: string): boolean => (context.fileSystem.status(path)?.sizeBytes ?? 0) === 0;
+  if (mark === undefined ? !isEmpty(markPath(context)) : mark.nextOffset !== 0) return false;
+  return listStoreBases(context).every((baseOffset) => isEmpty(storePath(context, baseOffset)));
+}
+
+function peekMarkFile(context: TopicContext): HighWatermark | undefined {
+  if (context.fileSystem.status(markPath(context)) === undefined) return undefined;
+  const file = context.fileSystem.open(markPath(context), 'read');
+  try {
+    return peekMark(file);
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * Makes the topic, or finishes one that is half made. Durable when it resolves, directory entries included. A topic
+ * that is there already is left as it is.
+ *
+ * @returns true when this call made it
+ */
+export async function createTopic(
+  context: TopicContext,
+  options: { settings: TopicSettings; lockTimeoutMs: number },
+): Promise<boolean> {
+  const { fileSystem, directory } = context;
+  const refusal = fileSystem.appendRefusal;
+  if (refusal !== undefined)
+    throw new FastQueueError('locking_unavailable', refusal, { topic: context.topic });
+  if (topicStanding(context) === 'deleted') await finishDeletion(context, options.lockTimeoutMs);
+  await makeDirectories(fileSystem, dirname(directory));
+  fileSystem.makeDirectory(directory);
+  if (listStoreBases(context).length === 0) fileSystem.open(markPath(context), 'create').close();
+  return withTopicLock(context, options.lockTimeoutMs, async (hold) => {
+    if (!isUnfinished(context, hold)) return false;
+    writeHolder(context);
+    await makeMissing(context, hold);
+    await writeTopicSettings(context, {
+      format: 1,
+      id: randomUUID(),
+      created: new Date().toISOString(),
+      settings: options.settings,
+    });
+    await fileSystem.syncDirectory(dirname(directory));
+    await fileSystem.syncDirectory(dirname(dirname(directory)));
+    return true;
+  });
+}
+
+function isUnfinished(context: TopicContext, hold: LockHold): boolean {
+  if (listTopicFiles(context).some((name) => classifyTopicFile(name).type === 'settings')) return false;
+  return isHalfMade(context, peekMark(hold.markFile));
+}
+
+/** Store, then mark, both synced with their directory; topic.json comes last and makes it a topic. */
+async function makeMissing(context: TopicContext, hold: LockHold): Promise<void> {
+  const { fileSystem, directory } = context;
+  const store = fileSystem.open(storePath(context, 0), 'create');
+  try {
+    await store.sync();
+  } finally {
+    store.close();
+  }
+  writeMark(hold.markFile, {
+    nextOffset: 0,
+    baseOffset: 0,
+    position: 0,
+    timestamp: 0,
+    startOffset: 0,
+    // Never used before, so that nobody takes this topic for one of the same name that was deleted.
+    generation: Date.now(),
+    flags: 0,
+  });
+  await hold.markFile.sync();
+  await fileSystem.syncDirectory(directory);
+}
+
+/** `mkdir -p`, each entry durable. */
+async function makeDirectories(fileSystem: FileSystem, path: string): Promise<void> {
+  if (fileSystem.status(path)?.isDirectory === true) return;
+  const parent = dirname(path);
+  if (parent !== path) await makeDirectories(fileSystem, parent);
+  fileSystem.makeDirectory(path);
+  await fileSystem.syncDirectory(parent);
+}
+
+/**
+ * Deletes the topic, records, groups and quarantine included. Once the flag in the mark is durable it is gone for
+ * everybody; the rest is clearing up, which others finish if this process dies.
+ *
+ * @throws FastQueueError `topic_not_found`, `locked`
+ */
+export async function deleteTopic(context: TopicContext, lockTimeoutMs: number): Promise<void> {
+  const standing = topicStanding(context);
+  if (standing === 'none') throw topicNotFound(context);
+  if (standing === 'deleted') {
+    await finishDeletion(context, lockTimeoutMs);
+    throw topicNotFound(context);
+  }
+  const removed = await withTopicLock(context, lockTimeoutMs, async (hold) => {
+    const mark = peekMark(hold.markFile);
+    if (mark === undefined) throw markUnsound(context);
+    if (isDeleted(mark)) throw topicNotFound(context);
+    const generation = mark.generation + 1;
+    writeMark(hold.markFile, { ...mark, generation, flags: mark.flags | MARK_FLAG.deleted });
+    await hold.markFile.datasync();
+    return renameAway(context);
+  });
+  removeTree(context.fileSystem, removed);
+}
+
+/** Finishes what a killed deletion left: the directory still has the topic's name, its mark says deleted. */
+export async function finishDeletion(context: TopicContext, lockTimeoutMs: number): Promise<void> {
+  const removed = await withTopicLock(context, lockTimeoutMs, async (hold) =>
+    isDeleted(peekMark(hold.markFile) ?? NO_FLAGS) ? renameAway(context) : undefined,
+  );
+  if (removed !== undefined) removeTree(context.fileSystem, removed);
+}
+
+async function renameAway(context: TopicContext): Promise<string> {
+  const dataDirectory = dirname(context.directory);
+  const target = join(dataDirectory, deletedDirectoryName(randomUUID()));
+  context.fileSystem.rename(context.directory, target);
+  await context.fileSystem.syncDirectory(dataDirectory);
+  return target;
+}
+
+/** Removes a renamed topic directory and all that is in it. */
+export function removeTree(fileSystem: FileSystem, path: string): void {
+  for (const name of fileSystem.list(path) ?? []) {
+    const child = join(path, name);
+    if (fileSystem.status(child)?.isDirectory === true) removeTree(fileSystem, child);
+    else fileSystem.unlink(child);
+  }
+  fileSystem.removeDirectory(path);
+}
+
+async function withTopicLock<T>(
+  context: TopicContext,
+  lockTimeoutMs: number,
+  use: (hold: LockHold) => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    const lock = TopicLock.open(context);
+    try {
+      const hold = await lock.acquire(lockTimeoutMs);
+      if (hold === 'moved') continue;
+      try {
+        return await use(hold);
+      } finally {
+        hold.release();
+      }
+    } finally {
+      lock.close();
+    }
+  }
+}

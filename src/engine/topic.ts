@@ -1,0 +1,286 @@
+/**
+ * One topic, as commands, the server and the library see it: append, read, look. Joins the writer (log.ts), the readers
+ * (log-reader.ts), lookups and consumer groups; holds no protocol of its own.
+ */
+import { randomUUID } from 'node:crypto';
+import { openGroup, listGroups, type ConsumerGroup, type GroupStatus } from './consumer-group.ts';
+import { FastQueueError } from './errors.ts';
+import { decodeFrameHeader, FRAME_HEADER_BYTES } from './format/frame.ts';
+import type { HighWatermark } from './format/high-watermark.ts';
+import { Log, type Ack, type AppendOptions, type FramedBatch } from './log.ts';
+import { LogReader } from './log-reader.ts';
+import { isDeleted, readMark, writeMark } from './mark-file.ts';
+import { MAX_OFFSET, READ_CHUNK_BYTES } from './limits.ts';
+import { PayloadsSource, type RecordSource } from './record-sources.ts';
+import { settleIfFree } from './settle.ts';
+import { DEFAULT_TOPIC_SETTINGS, type TopicSettings } from './settings.ts';
+import { offsetAtTime } from './time-lookup.ts';
+import { listStoreBases, markPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
+import { readTopicSettings, writeTopicSettings } from './topic-settings.ts';
+
+export interface TopicStatus {
+  readonly topic: string;
+  /** Undefined where topic.json is missing or unsound. */
+  readonly id: string | undefined;
+  readonly startOffset: number;
+  /** Exclusive end: the next offset that will be assigned. */
+  readonly nextOffset: number;
+  /** Offsets from start to end; gaps count too. */
+  readonly count: number;
+  /** Bytes of all stores. */
+  readonly bytes: number;
+  readonly segments: number;
+  /** Milliseconds since 1970; undefined while there is no record. */
+  readonly firstTimestamp: number | undefined;
+  readonly lastTimestamp: number | undefined;
+  readonly generation: number;
+  readonly settings: TopicSettings;
+  readonly groups: readonly GroupStatus[];
+}
+
+/** One record as an iteration yields it. */
+export interface RecordEntry {
+  readonly type: 'record';
+  readonly offset: number;
+  /** Milliseconds since 1970. */
+  readonly timestamp: number;
+  /** The caller's own copy. */
+  readonly payload: Buffer;
+}
+
+/** Offsets that have no record any more. */
+export interface GapEntry {
+  readonly type: 'gap';
+  readonly offset: number;
+  readonly count: number;
+  /** GAP_REASON, or `retention` where the log begins later now. */
+  readonly reason: number | 'retention';
+}
+
+export interface RecordsOptions {
+  /** First offset wanted; default: where the topic begins. */
+  readonly from?: number;
+  /** First offset not wanted; default: where the topic ends when iteration begins, or never with `follow`. */
+  readonly until?: number;
+  /** Wait for more at the end instead of stopping. */
+  readonly follow?: boolean;
+  /** Ends the iteration, without an error. */
+  readonly signal?: AbortSignal;
+}
+
+export interface TopicOptions {
+  readonly mode: 'append' | 'read';
+  readonly lockTimeoutMs: number;
+  readonly onWarning: (sentence: string) => void;
+}
+
+export class Topic {
+  readonly #context: TopicContext;
+  readonly #options: TopicOptions;
+  #log: Log | undefined;
+
+  /** Called by DataDirectory only, which has looked whether there is such a topic. */
+  static async open(context: TopicContext, options: TopicOptions): Promise<Topic> {
+    const topic = new Topic(context, options);
+    if (options.mode === 'append') topic.#log = await topic.#openLog();
+    return topic;
+  }
+
+  private constructor(context: TopicContext, options: TopicOptions) {
+    this.#context = context;
+    this.#options = options;
+  }
+
+  get name(): string {
+    return this.#context.topic;
+  }
+
+  /** Path of the topic's directory. */
+  get path(): string {
+    return this.#context.directory;
+  }
+
+  /** What the next append will probably get: exact unless another writer comes in between. Append mode only. */
+  get expectedNextOffset(): number {
+    return this.#writer.lastMark.nextOffset;
+  }
+
+  /**
+   * Appends payloads as one batch and resolves when they are durable. All or nothing, unless the process dies.
+   *
+   * @param payloads must not change until this resolves
+   * @throws FastQueueError as Log.append does, and `record_too_large`
+   */
+  append(payloads: readonly Uint8Array[], options: AppendOptions = {}): Promise<Ack> {
+    return this.appendSource(new PayloadsSource(payloads), options);
+  }
+
+  /** The same for records that are not separate buffers. */
+  appendSource(source: RecordSource, options: AppendOptions = {}): Promise<Ack> {
+    return this.#writer.append(source, options);
+  }
+
+  /** The same for frames made ahead in the caller's kernel, whose memory must not change until this resolves. */
+  appendFramed(batch: FramedBatch, options: AppendOptions = {}): Promise<Ack> {
+    return this.#writer.append(batch, options);
+  }
+
+  /** A reader that begins at offset `from`. Close it. */
+  openReader(options: { from: number; onDamage?: 'stop' | 'skip' }): Promise<LogReader> {
+    return LogReader.open(this.#context, {
+      from: options.from,
+      onDamage: options.onDamage ?? 'stop',
+      settle: () => settleIfFree(this.#context),
+    });
+  }
+
+  /**
+   * Records and gaps in offset order, payloads copied.
+   *
+   * @throws FastQueueError `damaged` (naming the next readable offset), `offset_out_of_range`, `offset_removed`
+   */
+  async *records(options: RecordsOptions = {}): AsyncGenerator<RecordEntry | GapEntry, void, undefined> {
+    const mark = await this.mark();
+    const untilOffset = options.until ?? (options.follow === true ? MAX_OFFSET : mark.nextOffset);
+    const reader = await this.openReader({ from: options.from ?? mark.startOffset });
+    try {
+      while (options.signal?.aborted !== true) {
+        const step = reader.read({ maxBytes: READ_CHUNK_BYTES, maxRecords: Infinity, untilOffset });
+        if (step.type === 'records') {
+          const copies = step.records.map((record) => ({ ...record, payload: Buffer.from(record.payload) }));
+          for (const record of copies) yield { type: 'record', ...record };
+        } else if (step.type === 'gap') {
+          yield step;
+        } else if (step.type === 'end') {
+          if (options.follow !== true || reader.nextOffset >= untilOffset) return;
+          await reader.waitForMore(options.signal === undefined ? {} : { signal: options.signal });
+          await reader.refresh();
+        }
+      }
+    } finally {
+      reader.close();
+    }
+  }
+
+  /** The high-water mark now. */
+  async mark(): Promise<HighWatermark> {
+    const file = this.#context.fileSystem.open(markPath(this.#context), 'read');
+    try {
+      const mark = await readMark(this.#context, file);
+      if (isDeleted(mark)) throw topicNotFound(this.#context);
+      return mark;
+    } finally {
+      file.close();
+    }
+  }
+
+  /** Where the topic begins and ends and what it holds. Costs one look at each segment's size. */
+  async status(): Promise<TopicStatus> {
+    const mark = await this.mark();
+    const document = readTopicSettings(this.#context);
+    const segments = this.#liveSegments(mark);
+    return {
+      topic: this.name,
+      id: document?.id,
+      startOffset: mark.startOffset,
+      nextOffset: mark.nextOffset,
+      count: mark.nextOffset - mark.startOffset,
+      bytes: segments.reduce((sum, segment) => sum + segment.sizeBytes, 0),
+      segments: segments.length,
+      firstTimestamp:
+        mark.nextOffset > mark.startOffset ? this.#firstTimestamp(segments[0]?.baseOffset) : undefined,
+      lastTimestamp: mark.nextOffset > mark.startOffset ? mark.timestamp : undefined,
+      generation: mark.generation,
+      settings: document?.settings ?? DEFAULT_TOPIC_SETTINGS,
+      groups: listGroups(this.#context, mark),
+    };
+  }
+
+  /** Offset of the first record at or after a time; the end of the topic when there is none. */
+  async offsetAtTime(timestampMs: number): Promise<number> {
+    return offsetAtTime(this.#context, await this.mark(), timestampMs);
+  }
+
+  /**
+   * Takes the group's exclusive lock; close it.
+   *
+   * @param options.repair for a group that is given a new position: an unsound one is no obstacle
+   * @throws FastQueueError `locked`, `damaged`
+   */
+  openGroup(name: string, options: { repair?: boolean } = {}): Promise<ConsumerGroup> {
+    return openGroup(this.#context, name, { ...options, lockTimeoutMs: this.#options.lockTimeoutMs });
+  }
+
+  /**
+   * Changes settings that are stored in the topic, and writes a new topic.json where there was no sound one. Every
+   * writer reads them again, since the generation is raised. Append mode only; durable when it resolves.
+   */
+  async changeSettings(changes: Partial<TopicSettings>): Promise<TopicSettings> {
+    return this.#writer.withLock(async (hold, mark) => {
+      const document = readTopicSettings(this.#context);
+      const settings = { ...(document?.settings ?? DEFAULT_TOPIC_SETTINGS), ...changes };
+      await writeTopicSettings(this.#context, {
+        format: 1,
+        id: document?.id ?? randomUUID(),
+        created: document?.created ?? new Date().toISOString(),
+        settings,
+      });
+      writeMark(hold.markFile, { ...mark, generation: mark.generation + 1 });
+      await hold.markFile.datasync();
+      return settings;
+    });
+  }
+
+  /** Lets appends finish, syncs the mark and closes every file. */
+  async close(): Promise<void> {
+    await this.#log?.close();
+    this.#log = undefined;
+  }
+
+  #openLog(): Promise<Log> {
+    return Log.open(this.#context, {
+      lockTimeoutMs: this.#options.lockTimeoutMs,
+      onWarning: this.#options.onWarning,
+      readSettings: () => readTopicSettings(this.#context)?.settings ?? this.#warnOfSettings(),
+      afterRoll: (_hold, mark) => Promise.resolve(mark),
+    });
+  }
+
+  #warnOfSettings(): TopicSettings {
+    this.#options.onWarning(
+      `${this.#context.directory} has no sound topic.json: defaults are used and nothing is deleted from "${this.name}" ` +
+        `until "fastqueue topics set" or "fastqueue recover" has written one.`,
+    );
+    return DEFAULT_TOPIC_SETTINGS;
+  }
+
+  get #writer(): Log {
+    if (this.#log === undefined) {
+      throw new FastQueueError('closed', `The topic "${this.name}" is closed or was not opened for append.`, {
+        topic: this.name,
+      });
+    }
+    return this.#log;
+  }
+
+  /** Leftovers aside: from the store that holds StartOffset to the active one. */
+  #liveSegments(mark: HighWatermark): { baseOffset: number; sizeBytes: number }[] {
+    const bases = listStoreBases(this.#context).filter((baseOffset) => baseOffset <= mark.baseOffset);
+    const first = bases.findLastIndex((baseOffset) => baseOffset <= mark.startOffset);
+    return bases.slice(Math.max(first, 0)).map((baseOffset) => ({
+      baseOffset,
+      sizeBytes: this.#context.fileSystem.status(storePath(this.#context, baseOffset))?.sizeBytes ?? 0,
+    }));
+  }
+
+  #firstTimestamp(baseOffset: number | undefined): number | undefined {
+    if (baseOffset === undefined) return undefined;
+    const file = this.#context.fileSystem.open(storePath(this.#context, baseOffset), 'read');
+    try {
+      const header = Buffer.alloc(FRAME_HEADER_BYTES);
+      return file.read(header, 0) < FRAME_HEADER_BYTES ? undefined : decodeFrameHeader(header, 0).timestamp;
+    } finally {
+      file.close();
+    }
+  }
+}
