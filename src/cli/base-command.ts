@@ -10,10 +10,12 @@ import { join } from 'node:path';
 import { Command } from '@oclif/core/command';
 import type { Input, ParserOutput } from '@oclif/core/interfaces';
 import { parse } from '@oclif/core/parser';
+import { openDataDirectory, type DataDirectory } from '../engine/index.ts';
 import { GLOBAL_FLAGS } from './flags.ts';
 import { Messages } from './messages.ts';
 import { stdout } from './output.ts';
 import { fromParserError } from './usage.ts';
+import { Progress } from './views/progress.ts';
 
 /** The values of the flags that every command has. */
 export interface GlobalFlags {
@@ -65,6 +67,31 @@ export abstract class BaseCommand extends Command {
     }
   }
 
+  /**
+   * The data directory that the flags name, with the engine's warnings going to stderr.
+   *
+   * @param options.forWriting look into fastqueue.json for how long to wait for a lock; readers do without that file
+   */
+  protected openDataDirectory(flags: GlobalFlags, options: { forWriting?: boolean } = {}): DataDirectory {
+    const path = dataDirectoryPath(flags);
+    const lockTimeoutMs =
+      flags['lock-timeout'] ??
+      (options.forWriting === true ? openDataDirectory(path).commandSettings().lockTimeoutMs : undefined);
+    return openDataDirectory(path, {
+      map: false,
+      ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }),
+      onWarning: (sentence) => {
+        this.messages.warn(sentence);
+      },
+    });
+  }
+
+  /** A progress line for work that may take long; whoever works counts in it, and `stop` takes it away. */
+  protected progress(verb: string, options: { isWanted?: boolean } = {}): Progress {
+    const { isWanted = true } = options;
+    return new Progress(verb, { isShown: isWanted && !this.messages.isQuiet && !this.messages.isJson });
+  }
+
   /** Writes results: text as it is, anything else as one line of JSON. */
   protected async print(result: string | object): Promise<void> {
     await stdout().write(typeof result === 'string' ? `${result}\n` : `${JSON.stringify(result)}\n`);
@@ -72,7 +99,7 @@ export abstract class BaseCommand extends Command {
 }
 
 /** `--data-dir`, which oclif takes from FASTQUEUE_DATA_DIR too, else `$XDG_DATA_HOME/fastqueue` as oclif has it. */
-export function dataDirectoryPath(flags: GlobalFlags): string {
+function dataDirectoryPath(flags: GlobalFlags): string {
   const { XDG_DATA_HOME: dataHome, LOCALAPPDATA: localData } = process.env;
   const base =
     dataHome ?? (process.platform === 'win32' ? localData : undefined) ?? join(homedir(), '.local/share');

@@ -72,6 +72,9 @@ function parseCount(text: string): number {
   return count;
 }
 
+/** `-0`, as find, xargs and sort have it; oclif's types know letters only, its parser does not mind. */
+export const NUL_CHAR = '0' as 'Z';
+
 /** The flags of every command. */
 export const GLOBAL_FLAGS = {
   'data-dir': string({

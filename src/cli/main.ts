@@ -39,6 +39,8 @@ export async function main(argv: string[], loaders: CommandLoaders, root: string
 
 async function runCommand(argv: string[], loaders: CommandLoaders, root: string): Promise<void> {
   if (wantsHelp(argv)) {
+    const [first = ''] = argv;
+    if (first !== 'help' && /^\w/.test(first)) findCommand(argv, Object.keys(loaders));
     const { run } = await import('@oclif/core/run');
     await run(argv, root);
     return;
@@ -61,7 +63,9 @@ function wantsHelp(argv: readonly string[]): boolean {
   const [first] = argv;
   if (first === undefined || first === 'help' || first === '--version') return true;
   const end = argv.indexOf('--');
-  return (end === -1 ? argv : argv.slice(0, end)).includes('--help');
+  return (end === -1 ? argv : argv.slice(0, end)).some(
+    (argument) => argument === '--help' || argument === '-h',
+  );
 }
 
 /** The longest run of leading words that names a command. */

@@ -2,6 +2,7 @@
  * Wrong usage, as a sentence that names the right one. oclif's parser says what it met; here it becomes FastQueue's
  * own error, so that exit status and JSON are decided in one place.
  */
+import { stripVTControlCharacters } from 'node:util';
 import { FastQueueError, nearestName } from '../engine/index.ts';
 import { usageError } from './report-error.ts';
 
@@ -30,8 +31,18 @@ export function fromParserError(error: unknown, usage: CommandUsage): unknown {
   if ('flags' in error && Array.isArray(error.flags)) return unknownFlag(String(error.flags[0]), usage);
   if ('args' in error && Array.isArray(error.args)) return wrongArguments(error.args as unknown[], usage);
   if (!('oclif' in error)) return error;
-  const [firstLine = error.message] = error.message.split('\n');
-  return usageError(`${firstLine.replace(/\.?$/, '.')} ${seeHelp(usage)}`);
+  return usageError(`${oneLine(error.message)} ${seeHelp(usage)}`);
+}
+
+/** What oclif says in a line, or as a list below one, without colours and without its own pointer to help. */
+function oneLine(message: string): string {
+  const lines = stripVTControlCharacters(message)
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && line !== 'See more help with --help');
+  const [first = message, ...list] = lines;
+  const sentence = first.endsWith(':') && list.length > 0 ? list.join('; ') : first;
+  return sentence.replace(/\.?$/, '.');
 }
 
 function unknownFlag(flag: string, usage: CommandUsage): FastQueueError {

@@ -3,4 +3,13 @@
  */
 import type { CommandLoaders } from '../cli/main.ts';
 
-export const COMMAND_LOADERS: CommandLoaders = {};
+export const COMMAND_LOADERS: CommandLoaders = {
+  consume: () => import('./consume.ts'),
+  produce: () => import('./produce.ts'),
+  topics: () => import('./topics/index.ts'),
+  'topics:create': () => import('./topics/create.ts'),
+  'topics:delete': () => import('./topics/delete.ts'),
+  'topics:reset': () => import('./topics/reset.ts'),
+  'topics:set': () => import('./topics/set.ts'),
+  'topics:show': () => import('./topics/show.ts'),
+};

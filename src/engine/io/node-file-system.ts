@@ -125,7 +125,7 @@ class NodeFileHandle implements FileHandle {
     return new Promise((resolve, reject) => {
       start((error) => {
         if (error === null) resolve();
-        else reject(fromSystemError(error, doing, { path: this.path }));
+        else reject(fromSystemError(error, doing, { path: this.path }) as Error);
       });
     });
   }

@@ -1,0 +1,81 @@
+/**
+ * The settings that hold for one run of a command: flag > environment > fastqueue.json > default, each with where it
+ * came from. Names, types, bounds and defaults are those of the engine's one table.
+ */
+import { custom } from '@oclif/core/flags';
+import type { OptionFlag } from '@oclif/core/interfaces';
+import {
+  FastQueueError,
+  formatSettingValue,
+  parseSetting,
+  settingNamed,
+  type DataDirectory,
+  type SettingName,
+} from '../engine/index.ts';
+import { FlagValueError } from './usage.ts';
+
+/** A value in force and its source, for `--print-config`. */
+export interface SettingInForce {
+  readonly name: string;
+  /** In bytes or milliseconds. */
+  readonly value: number;
+  /** As people write it. */
+  readonly text: string;
+  readonly source: string;
+}
+
+/** The flag of a setting, with its summary and its bounds from the table. */
+export function settingFlag(name: SettingName): OptionFlag<number | undefined> {
+  const setting = settingNamed(name, 'command');
+  const flag: unknown = custom<number>({
+    parse: (text) => {
+      try {
+        return Promise.resolve(parseSetting(setting, text));
+      } catch (error) {
+        if (!(error instanceof FastQueueError)) throw error;
+        return Promise.reject(new FlagValueError(`--${setting.flag ?? name}: ${error.message}`));
+      }
+    },
+    summary: setting.summary.replace(/^\w+: (\w)/, (_, letter: string) => letter.toUpperCase()),
+    helpValue: setting.type === 'size' ? 'SIZE' : 'DURATION',
+  })();
+  return flag as OptionFlag<number | undefined>;
+}
+
+/**
+ * What is in force for the settings named, given the values of their flags.
+ *
+ * @throws FastQueueError `invalid_argument` for a value in the environment or in fastqueue.json that is wrong
+ */
+export function resolveCommandSettings<Name extends SettingName>(
+  dataDirectory: DataDirectory,
+  flags: Readonly<Record<Name, number | undefined>>,
+): { values: Record<Name, number>; inForce: SettingInForce[] } {
+  const inForce = (Object.keys(flags) as Name[]).map((name) =>
+    resolveSetting(dataDirectory, name, flags[name]),
+  );
+  const values = Object.fromEntries(inForce.map(({ name, value }) => [name, value])) as Record<Name, number>;
+  return { values, inForce };
+}
+
+function resolveSetting(
+  dataDirectory: DataDirectory,
+  name: SettingName,
+  flag: number | undefined,
+): SettingInForce {
+  const setting = settingNamed(name, 'command');
+  const describe = (value: number, source: string): SettingInForce => ({
+    name,
+    value,
+    text: formatSettingValue(setting, value),
+    source,
+  });
+  if (flag !== undefined) return describe(flag, `--${setting.flag ?? name}`);
+  const variable = setting.environmentVariable;
+  const environment = process.env[variable];
+  if (environment !== undefined && environment !== '')
+    return describe(parseSetting(setting, environment), variable);
+  const inFile = dataDirectory.commandSettings()[name];
+  if (inFile !== undefined) return describe(inFile, 'fastqueue.json');
+  return describe(setting.default, 'default');
+}

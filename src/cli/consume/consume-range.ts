@@ -1,0 +1,100 @@
+/**
+ * From what somebody asked for (`-o`, `--since`, a group's position) to offsets: where to begin and where to end.
+ */
+import {
+  FastQueueError,
+  MAX_OFFSET,
+  resolveOffset,
+  type OffsetRange,
+  type Topic,
+} from '../../engine/index.ts';
+
+export interface RangeRequest {
+  readonly spec: OffsetRange;
+  /** Where the group stands, if there is one and it has begun. */
+  readonly groupOffset: number | undefined;
+  readonly isFollowing: boolean;
+  /** Move an offset outside the log to its nearest end. */
+  readonly clamp: boolean;
+}
+
+export interface ConsumeRange {
+  readonly fromOffset: number;
+  /** Excluded. */
+  readonly untilOffset: number;
+  /** End before the first record with this timestamp or a later one, which the offsets alone do not tell. */
+  readonly untilTimestamp: number | undefined;
+  /** Records between where the group stood and where the topic begins now. */
+  readonly removedCount: number;
+}
+
+/** The log as it stands. */
+export interface LogBounds {
+  readonly startOffset: number;
+  readonly nextOffset: number;
+}
+
+/** @throws FastQueueError `offset_removed`, `offset_out_of_range` naming the range; `invalid_argument` for one that goes backwards */
+export async function resolveRange(
+  topic: Topic,
+  bounds: LogBounds,
+  request: RangeRequest,
+): Promise<ConsumeRange> {
+  const points = { ...bounds, offsetAtTime: (timestampMs: number) => topic.offsetAtTime(timestampMs) };
+  const { spec, groupOffset } = request;
+  if (groupOffset !== undefined) refuseGroupPastEnd(topic, bounds, groupOffset);
+  const from =
+    groupOffset ?? (spec.from === undefined ? bounds.startOffset : await resolveOffset(spec.from, points));
+  const isGroupBehind = groupOffset !== undefined && groupOffset < bounds.startOffset;
+  const fromOffset = isGroupBehind
+    ? bounds.startOffset
+    : place(topic, from, { ...request, bounds, mayWait: false });
+  const removedCount = isGroupBehind ? bounds.startOffset - groupOffset : 0;
+  const openEnd = request.isFollowing ? MAX_OFFSET : bounds.nextOffset;
+  if (spec.until === undefined)
+    return { fromOffset, untilOffset: openEnd, untilTimestamp: undefined, removedCount };
+  const until = await resolveOffset(spec.until, points);
+  if (spec.until.type === 'time') {
+    // From `fromOffset` on the lookup may answer an earlier record, where a clock was set back; or a later one will come.
+    const isKnown = until >= fromOffset && (until < bounds.nextOffset || !request.isFollowing);
+    return isKnown
+      ? { fromOffset, untilOffset: until, untilTimestamp: undefined, removedCount }
+      : { fromOffset, untilOffset: openEnd, untilTimestamp: spec.until.timestamp, removedCount };
+  }
+  const untilOffset = place(topic, until, { ...request, bounds, mayWait: request.isFollowing });
+  if (untilOffset < from && groupOffset === undefined) {
+    throw new FastQueueError(
+      'invalid_argument',
+      `The range ends at offset ${untilOffset}, before it begins at ${from}.`,
+    );
+  }
+  return { fromOffset, untilOffset, untilTimestamp: undefined, removedCount };
+}
+
+function place(
+  topic: Topic,
+  offset: number,
+  options: { bounds: LogBounds; clamp: boolean; mayWait: boolean },
+): number {
+  const { startOffset, nextOffset } = options.bounds;
+  const endOffset = options.mayWait ? MAX_OFFSET : nextOffset;
+  if (offset >= startOffset && offset <= endOffset) return offset;
+  if (options.clamp) return Math.min(Math.max(offset, startOffset), endOffset);
+  const isRemoved = offset < startOffset;
+  throw new FastQueueError(
+    isRemoved ? 'offset_removed' : 'offset_out_of_range',
+    `Offset ${offset} ${isRemoved ? 'was removed by retention' : 'is beyond the end'}: "${topic.name}" has offsets ` +
+      `${startOffset} to before ${nextOffset}. --clamp takes the nearest.`,
+    { topic: topic.name, offset, startOffset, endOffset: nextOffset },
+  );
+}
+
+function refuseGroupPastEnd(topic: Topic, bounds: LogBounds, groupOffset: number): void {
+  if (groupOffset <= bounds.nextOffset) return;
+  throw new FastQueueError(
+    'damaged',
+    `The group stands at offset ${groupOffset}, but "${topic.name}" ends before ${bounds.nextOffset}: acknowledged records are missing. ` +
+      `Look with "fastqueue verify ${topic.name}"; then set the group with "fastqueue topics reset".`,
+    { topic: topic.name, offset: groupOffset, endOffset: bounds.nextOffset },
+  );
+}

@@ -1,0 +1,195 @@
+/**
+ * Where produce reads from. Files are read synchronously (they never keep the process waiting); pipes, sockets and
+ * terminals by notification, because a blocking read in a thread could not be interrupted by a signal.
+ *
+ * An input is read once, from front to back, by one reader at a time.
+ */
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { isatty } from 'node:tty';
+import { FastQueueError, fromSystemError } from '../../engine/index.ts';
+import type { Output } from '../output.ts';
+
+export interface ByteInput {
+  /** For messages: the file's path; undefined for standard input. */
+  readonly path: string | undefined;
+  /** True when `read` answers at once: then there is no point in storing less than a full batch. */
+  readonly isImmediate: boolean;
+  /**
+   * Fills the beginning of `target` with what there is, at least one byte, and returns how many; 0 at the end, or once
+   * `stop` was called.
+   *
+   * @throws FastQueueError `io_error`, `permission_denied`
+   */
+  read(target: Buffer): number | Promise<number>;
+  /** Ends a read that is waiting, and all that follow, with 0. */
+  stop(): void;
+  /** Closing twice is allowed and does nothing. */
+  close(): void;
+}
+
+const STDIN = 0;
+
+/** More than a pipe holds at once by default. */
+const STREAM_BUFFER_BYTES = 256 * 1024;
+
+/** Opens standard input (`-` or undefined) or a file. @throws FastQueueError `io_error`, `permission_denied` */
+export function openInput(path: string | undefined): ByteInput {
+  const name = path === '-' ? undefined : path;
+  try {
+    const descriptor = name === undefined ? STDIN : openSync(name, 'r');
+    const status = fstatSync(descriptor);
+    if (status.isDirectory()) {
+      throw new FastQueueError(
+        'io_error',
+        `${name ?? 'Standard input'} is a directory; name the files in it.`,
+      );
+    }
+    if (status.isFIFO() || status.isSocket() || isatty(descriptor)) return new StreamInput(name, descriptor);
+    return new FileInput(name, descriptor);
+  } catch (error) {
+    throw fromSystemError(error, 'open', name === undefined ? {} : { path: name });
+  }
+}
+
+class FileInput implements ByteInput {
+  readonly path: string | undefined;
+  readonly isImmediate = true;
+  readonly #descriptor: number;
+  #isStopped = false;
+  #isClosed = false;
+
+  constructor(path: string | undefined, descriptor: number) {
+    this.path = path;
+    this.#descriptor = descriptor;
+  }
+
+  read(target: Buffer): number {
+    if (this.#isStopped) return 0;
+    try {
+      return readSync(this.#descriptor, target);
+    } catch (error) {
+      throw fromSystemError(error, 'read', { path: this.path ?? 'standard input' });
+    }
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  close(): void {
+    if (!this.#isClosed && this.#descriptor !== STDIN) closeSync(this.#descriptor);
+    this.#isClosed = true;
+  }
+}
+
+class StreamInput implements ByteInput {
+  readonly path: string | undefined;
+  readonly isImmediate = false;
+  readonly #stream: Socket;
+  /** What has come and was not asked for yet. */
+  #pending: Buffer = Buffer.alloc(0);
+  #hasEnded = false;
+  #failure: unknown;
+  #wake: (() => void) | undefined;
+
+  constructor(path: string | undefined, descriptor: number) {
+    this.path = path;
+    this.#stream = isatty(descriptor) ? this.#openTerminal() : this.#openSocket(descriptor);
+    this.#stream.on('end', () => {
+      this.#end();
+    });
+    this.#stream.on('close', () => {
+      this.#end();
+    });
+    this.#stream.on('error', (error) => {
+      this.#failure = fromSystemError(error, 'read', { path: path ?? 'standard input' });
+      this.#end();
+    });
+  }
+
+  async read(target: Buffer): Promise<number> {
+    if (this.#pending.length === 0 && !this.#hasEnded) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        this.#stream.resume();
+      });
+    }
+    if (this.#failure !== undefined) throw this.#failure as Error;
+    const byteCount = this.#pending.copy(target);
+    this.#pending = this.#pending.subarray(byteCount);
+    return byteCount;
+  }
+
+  stop(): void {
+    this.#pending = this.#pending.subarray(0, 0);
+    this.#end();
+  }
+
+  close(): void {
+    this.#stream.destroy();
+  }
+
+  /** Reads into one buffer, which is free again once `#pending` is empty: reading pauses until then. */
+  #openSocket(descriptor: number): Socket {
+    return new Socket({
+      fd: descriptor,
+      readable: true,
+      writable: false,
+      manualStart: true,
+      onread: {
+        buffer: Buffer.alloc(STREAM_BUFFER_BYTES),
+        callback: (byteCount: number, buffer: Uint8Array) => {
+          this.#take(Buffer.from(buffer.buffer, buffer.byteOffset, byteCount));
+          return false;
+        },
+      },
+    } as ConstructorParameters<typeof Socket>[0]);
+  }
+
+  #openTerminal(): Socket {
+    process.stdin.on('data', (chunk: Buffer) => {
+      process.stdin.pause();
+      this.#take(chunk);
+    });
+    return process.stdin;
+  }
+
+  #take(bytes: Buffer): void {
+    if (!this.#hasEnded) this.#pending = bytes;
+    this.#wake?.();
+  }
+
+  #end(): void {
+    this.#hasEnded = true;
+    this.#wake?.();
+  }
+}
+
+/**
+ * The same input, with everything that is read from it counted and, where asked for, copied to an output. A reader of
+ * that output that goes away is no error.
+ */
+export function countInput(
+  input: ByteInput,
+  options: { progress: { doneBytes: number }; teeTo: Output | undefined },
+): ByteInput {
+  const { progress, teeTo } = options;
+  const copy = async (target: Buffer, reading: number | Promise<number>): Promise<number> => {
+    const byteCount = await reading;
+    progress.doneBytes += byteCount;
+    if (teeTo !== undefined) await teeTo.write(Buffer.from(target.subarray(0, byteCount)));
+    return byteCount;
+  };
+  return {
+    path: input.path,
+    isImmediate: input.isImmediate,
+    read: (target) => copy(target, input.read(target)),
+    stop: () => {
+      input.stop();
+    },
+    close: () => {
+      input.close();
+    },
+  };
+}

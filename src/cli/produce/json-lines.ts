@@ -1,0 +1,174 @@
+/**
+ * Reads back what `consume --json` prints: one object a line, its payload as text or base64. Exactly the bytes that were
+ * consumed come out, a byte order mark included; what could not give them back exactly is refused.
+ */
+import { FastQueueError } from '../../engine/index.ts';
+import type { ByteInput } from './byte-input.ts';
+
+export interface JsonRecord {
+  readonly payload: Buffer;
+  /** Byte of the input behind the record's line. */
+  readonly endByte: number;
+}
+
+export interface JsonLinesOptions {
+  readonly maxRecordBytes: number;
+  readonly onGap: () => void;
+}
+
+const NEWLINE = 0x0a;
+const FIRST_BUFFER_BYTES = 256 * 1024;
+
+/** A line of JSON may be longer than its payload: six characters for one byte at the worst, and the other fields. */
+const LONGEST_ESCAPE = 6;
+const OTHER_FIELDS_BYTES = 4096;
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+export class JsonLines {
+  readonly #input: ByteInput;
+  readonly #options: JsonLinesOptions;
+  readonly #maxLineBytes: number;
+  #buffer = Buffer.alloc(FIRST_BUFFER_BYTES);
+  #start = 0;
+  #end = 0;
+  /** Everything before this has been looked at for a newline. */
+  #searchedTo = 0;
+  /** Byte of the input at `#start`. */
+  #startByte = 0;
+  #lineNumber = 0;
+  #hasEnded = false;
+  #next: JsonRecord | undefined;
+
+  constructor(input: ByteInput, options: JsonLinesOptions) {
+    this.#input = input;
+    this.#options = options;
+    this.#maxLineBytes = options.maxRecordBytes * LONGEST_ESCAPE + OTHER_FIELDS_BYTES;
+  }
+
+  /**
+   * The next record, or undefined at the end.
+   *
+   * @throws FastQueueError `malformed_input` naming line and byte, `record_too_large`
+   */
+  async peek(): Promise<JsonRecord | undefined> {
+    while (this.#next === undefined) {
+      const line = this.#takeLine();
+      if (line !== undefined) this.#next = this.#decode(line);
+      else if (this.#hasEnded) return undefined;
+      else await this.#fill();
+    }
+    return this.#next;
+  }
+
+  /** Goes on behind the record that `peek` returned. */
+  advance(): void {
+    this.#next = undefined;
+  }
+
+  /** True when `peek` would answer without waiting for input. */
+  get hasNextAtHand(): boolean {
+    return this.#next !== undefined || this.#findNewline() !== -1;
+  }
+
+  #findNewline(): number {
+    if (this.#searchedTo < this.#start) this.#searchedTo = this.#start;
+    const found = this.#buffer.subarray(0, this.#end).indexOf(NEWLINE, this.#searchedTo);
+    this.#searchedTo = found === -1 ? this.#end : found;
+    return found;
+  }
+
+  /** The next whole line, or the unfinished last one; it is valid until the next fill. */
+  #takeLine(): Buffer | undefined {
+    const newline = this.#findNewline();
+    if (newline === -1 && !(this.#hasEnded && this.#end > this.#start)) return undefined;
+    const lineEnd = newline === -1 ? this.#end : newline;
+    const next = newline === -1 ? this.#end : newline + 1;
+    const line = this.#buffer.subarray(this.#start, lineEnd);
+    this.#startByte += next - this.#start;
+    this.#start = next;
+    this.#lineNumber += 1;
+    return line;
+  }
+
+  async #fill(): Promise<void> {
+    if (this.#end - this.#start > this.#maxLineBytes) throw this.#tooLarge();
+    if (this.#start > 0) {
+      this.#buffer.copyWithin(0, this.#start, this.#end);
+      this.#end -= this.#start;
+      this.#searchedTo = Math.max(0, this.#searchedTo - this.#start);
+      this.#start = 0;
+    }
+    if (this.#end === this.#buffer.length) {
+      const larger = Buffer.alloc(this.#buffer.length * 2);
+      this.#buffer.copy(larger);
+      this.#buffer = larger;
+    }
+    const byteCount = await this.#input.read(this.#buffer.subarray(this.#end));
+    if (byteCount === 0) this.#hasEnded = true;
+    this.#end += byteCount;
+  }
+
+  /** Undefined for a line that carries no record: an empty one, or a gap. */
+  #decode(line: Buffer): JsonRecord | undefined {
+    if (line.length === 0) return undefined;
+    const value = this.#parse(line);
+    if (typeof value !== 'object' || value === null) throw this.#malformed('is not an object');
+    const fields = value as Record<string, unknown>;
+    if (fields['type'] === 'gap') {
+      this.#options.onGap();
+      return undefined;
+    }
+    if (fields['type'] !== undefined && fields['type'] !== 'record') {
+      throw this.#malformed(`has the type ${JSON.stringify(fields['type'])}, which is not a record`);
+    }
+    const payload = this.#payloadOf(fields);
+    if (payload.length > this.#options.maxRecordBytes) throw this.#tooLarge();
+    return { payload, endByte: this.#startByte };
+  }
+
+  #parse(line: Buffer): unknown {
+    try {
+      return JSON.parse(decoder.decode(line)) as unknown;
+    } catch {
+      throw this.#malformed('is not JSON');
+    }
+  }
+
+  #payloadOf(fields: Record<string, unknown>): Buffer {
+    const { payload: text, payload_base64: base64 } = fields;
+    if (typeof text === 'string' && base64 === undefined) {
+      const bytes = Buffer.from(text, 'utf8');
+      // A surrogate without its other half has no bytes of its own and would be stored as another character.
+      if (bytes.includes(REPLACEMENT) && bytes.toString('utf8') !== text) {
+        throw this.#malformed('has half a surrogate pair in its payload');
+      }
+      return bytes;
+    }
+    if (typeof base64 === 'string' && text === undefined) {
+      const bytes = Buffer.from(base64, 'base64');
+      if (bytes.toString('base64') !== base64)
+        throw this.#malformed('has a payload_base64 that is not base64');
+      return bytes;
+    }
+    throw this.#malformed('needs either "payload" or "payload_base64", as text');
+  }
+
+  #malformed(what: string): FastQueueError {
+    const where = this.#input.path === undefined ? '' : ` of ${this.#input.path}`;
+    return new FastQueueError(
+      'malformed_input',
+      `Line ${this.#lineNumber}${where} (it ends at byte ${this.#startByte}) ${what}. ` +
+        '"-i json" reads what "fastqueue consume --json" prints.',
+    );
+  }
+
+  #tooLarge(): FastQueueError {
+    return new FastQueueError(
+      'record_too_large',
+      `The record on line ${this.#lineNumber} is larger than the ${this.#options.maxRecordBytes} bytes that a record may have (--max-record-bytes).`,
+    );
+  }
+}
+
+const REPLACEMENT = Buffer.from('\ufffd');

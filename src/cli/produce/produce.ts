@@ -1,0 +1,137 @@
+/**
+ * The use-case behind `fastqueue produce`: inputs → records → durable batches, and an exact account of how far it came.
+ * Parses no flags and prints nothing but acknowledgements and `--tee`.
+ */
+import { accessSync, constants, statSync } from 'node:fs';
+import {
+  createKernel,
+  fromSystemError,
+  type Ack,
+  type DataDirectory,
+  type Topic,
+  type TopicSettings,
+} from '../../engine/index.ts';
+import type { Output } from '../output.ts';
+import { BatchWriter, type Stored } from './batch-writer.ts';
+import { countInput, openInput, type ByteInput } from './byte-input.ts';
+import { Pump } from './pump.ts';
+import { openFeed, type FeedOptions } from './record-feed.ts';
+
+export interface ProduceRequest {
+  readonly dataDirectory: DataDirectory;
+  readonly topic: string;
+  /** None: standard input. */
+  readonly files: readonly string[];
+  readonly format: FeedOptions['format'];
+  readonly delimiter: Uint8Array;
+  readonly batchBytes: number;
+  readonly lingerMs: number;
+  readonly maxRecordBytes: number;
+  readonly expectedOffset: number | undefined;
+  /** Settings for the topic if it has to be made, or false: it must exist. */
+  readonly create: false | Partial<TopicSettings>;
+  /** Where a copy of the input goes. */
+  readonly teeTo: Output | undefined;
+  /** Called for each durable batch, in order. */
+  readonly onAck: (ack: Ack) => Promise<void>;
+  /** Told how much of the input was read, and how much there is where that is known. */
+  readonly progress: ProgressCount;
+  readonly signal: AbortSignal;
+}
+
+/** Where the work counts, for whoever wants to show it. */
+export interface ProgressCount {
+  doneBytes: number;
+  totalBytes: number | undefined;
+}
+
+export interface ProduceReport extends Stored {
+  readonly topic: string;
+  /** False when other writers' records stand between these. */
+  readonly isDense: boolean;
+  /** Lines of a JSON input that said that records were lost. */
+  readonly gapCount: number;
+  /** Why not all of the input was stored. */
+  readonly failure: { readonly error: unknown } | undefined;
+}
+
+/** Stores the inputs. What goes wrong once the topic is open is in the report, beside what was stored before. */
+export async function produce(request: ProduceRequest): Promise<ProduceReport> {
+  const sizes = request.files.map(sizeOfReadable);
+  if (sizes.length > 0 && !sizes.includes(undefined)) {
+    request.progress.totalBytes = sizes.reduce<number>((sum, sizeBytes) => sum + (sizeBytes ?? 0), 0);
+  }
+  const topic = await request.dataDirectory.openTopic(request.topic, {
+    mode: 'append',
+    create: request.create,
+  });
+  try {
+    return await produceTo(topic, request);
+  } finally {
+    await topic.close();
+  }
+}
+
+async function produceTo(topic: Topic, request: ProduceRequest): Promise<ProduceReport> {
+  const kernel = createKernel();
+  const paths = request.files.length === 0 ? [undefined] : request.files;
+  let input: ByteInput | undefined;
+  let gapCount = 0;
+  const stopReading = (): void => {
+    input?.stop();
+  };
+  request.signal.addEventListener('abort', stopReading);
+  const writer = new BatchWriter(kernel, {
+    topic,
+    batchBytes: request.batchBytes,
+    lingerMs: request.lingerMs,
+    expectedOffset: request.expectedOffset,
+    onAck: request.onAck,
+    onFailure: stopReading,
+    start: { path: paths[0] === '-' ? undefined : paths[0], byte: 0 },
+  });
+  const pump = new Pump({ ...request, kernel, writer });
+  const onGap = (): void => {
+    gapCount += 1;
+  };
+  let failure: { error: unknown } | undefined;
+  try {
+    for (const path of paths) {
+      if (request.signal.aborted || writer.hasFailed) break;
+      input = countInput(openInput(path), request);
+      await pump.run(openFeed(input, { ...request, onGap }));
+      input.close();
+    }
+  } catch (error) {
+    failure = { error };
+  }
+  await writer.finish();
+  input?.close();
+  request.signal.removeEventListener('abort', stopReading);
+  return {
+    ...writer.stored,
+    topic: topic.name,
+    isDense: isDense(writer.stored),
+    gapCount,
+    failure: writer.hasFailed ? { error: writer.failure } : failure,
+  };
+}
+
+function isDense(stored: Stored): boolean {
+  if (stored.firstOffset === undefined || stored.lastOffset === undefined) return true;
+  return stored.lastOffset - stored.firstOffset + 1 === stored.recordCount;
+}
+
+/**
+ * Size of a regular file; undefined for standard input and pipes. A name that is wrong is found before anything is stored.
+ */
+function sizeOfReadable(file: string): number | undefined {
+  if (file === '-') return undefined;
+  try {
+    accessSync(file, constants.R_OK);
+    const status = statSync(file);
+    return status.isFile() ? status.size : undefined;
+  } catch (error) {
+    throw fromSystemError(error, 'read', { path: file });
+  }
+}

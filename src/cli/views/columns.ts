@@ -1,0 +1,24 @@
+/**
+ * Text in columns, as `ls -l` has it: no frames, so that `cut` and `awk` can read it.
+ */
+
+/** One line a row, two spaces between columns; those in `right` (from 0) are aligned to the right. */
+export function alignColumns(
+  rows: readonly (readonly string[])[],
+  options: { right: readonly number[] },
+): string {
+  const columnCount = Math.max(...rows.map((row) => row.length));
+  const widths = Array.from({ length: columnCount }, (_, column) =>
+    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  const lines = rows.map((row) =>
+    row
+      .map((text, column) => {
+        const width = widths[column] ?? 0;
+        return options.right.includes(column) ? text.padStart(width) : text.padEnd(width);
+      })
+      .join('  ')
+      .trimEnd(),
+  );
+  return lines.join('\n');
+}

@@ -1,0 +1,18 @@
+/**
+ * `fastqueue topics`: what topics there are.
+ */
+import { BaseCommand } from '../../cli/base-command.ts';
+import { listTopics } from '../../cli/topics/topics.ts';
+import { topicAsJson, topicsTable } from '../../cli/views/topics-view.ts';
+
+export default class Topics extends BaseCommand {
+  static override summary = 'List the topics: records, offsets, segments, bytes, times.';
+  static override description = 'With --json, one object a line.';
+
+  async run(): Promise<void> {
+    const { flags } = await this.parse(Topics);
+    const topics = await listTopics(this.openDataDirectory(flags));
+    if (!flags.json) return this.print(topicsTable(topics));
+    for (const topic of topics) await this.print(topicAsJson(topic));
+  }
+}
