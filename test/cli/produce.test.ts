@@ -1,0 +1,230 @@
+import { expect } from 'chai';
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { outcomeOf, Sandbox, seen } from './fastqueue.ts';
+
+describe('produce', () => {
+  let sandbox: Sandbox;
+
+  beforeEach(() => {
+    sandbox = new Sandbox();
+  });
+
+  afterEach(() => {
+    sandbox.remove();
+  });
+
+  /** Payloads as hexadecimal, one a line. */
+  async function payloads(topic: string): Promise<string[]> {
+    const { stdout, status } = await sandbox.run(['consume', topic, '-f', '%s{hex}\\n']);
+    expect(status).to.equal(0);
+    return stdout.toString().split('\n').slice(0, -1);
+  }
+
+  const hex = (...texts: string[]): string[] => texts.map((text) => Buffer.from(text).toString('hex'));
+
+  const splitting: [string, string[], string, string[]][] = [
+    ['lines, with or without a newline at the end', [], 'a\nb', hex('a', 'b')],
+    ['empty lines as empty records', [], '\n\na\n\n', hex('', '', 'a', '')],
+    ['carriage returns as bytes like any other', [], 'a\r\nb\r\n', hex('a\r', 'b\r')],
+    ['NUL-separated records', ['-0'], 'a\nb\0c\0', hex('a\nb', 'c')],
+    ['another delimiter of several bytes', ['-D', '\\r\\n--'], 'a\r\n--b\r\n-\r\n--', hex('a', 'b\r\n-')],
+    ['the whole input as one record', ['-i', 'raw'], 'a\nb\n', hex('a\nb\n')],
+    ['an empty input as one empty record with -i raw', ['-i', 'raw'], '', hex('')],
+    ['length-prefixed records', ['-i', 'len32be'], '\0\0\0\x03a\nb\0\0\0\0', hex('a\nb', '')],
+    [
+      'JSON lines, gaps left out',
+      ['-i', 'json'],
+      '{"payload":"é"}\n{"type":"gap"}\n\n{"payload_base64":"/w=="}',
+      ['c3a9', 'ff'],
+    ],
+    ['nothing as no records', [], '', []],
+  ];
+  for (const [what, flags, input, expected] of splitting) {
+    it(`takes ${what}`, async () => {
+      const { status } = await sandbox.run(['produce', 't', ...flags], { input });
+      expect(status).to.equal(0);
+      expect(await payloads('t')).to.deep.equal(expected);
+    });
+  }
+
+  it('says what it stored on stderr, and nothing on stdout', async () => {
+    await sandbox.run(['produce', 't'], { input: 'a\nb\n' });
+    const { stdout, stderr } = await sandbox.run(['produce', 't'], { input: 'c\nd\ne\n' });
+    expect(stderr).to.equal('produced 3 records to t: offsets 2..4, synced\n');
+    expect(stdout).to.have.length(0);
+  });
+
+  it('prints the offsets of each batch once it is durable', async () => {
+    const { stdout, stderr } = await sandbox.run(
+      ['produce', 't', '--ack', 'offset', '--batch-bytes', '34', '-i', 'len32be'],
+      {
+        input: '\0\0\0\x01a\0\0\0\x01b\0\0\0\x01c',
+      },
+    );
+    expect(stdout.toString()).to.equal('0..1\n2..2\n');
+    expect(stderr).to.equal('');
+  });
+
+  it('prints acknowledgements as JSON with the agreed fields', async () => {
+    const { stdout } = await sandbox.run(['produce', 't', '--ack', 'json'], { input: 'a\n' });
+    const ack = JSON.parse(stdout.toString()) as Record<string, unknown>;
+    expect(ack).to.include({ type: 'ack', topic: 't', offset: 0, lastOffset: 0, count: 1 });
+    expect(ack['timestamp']).to.be.a('number');
+  });
+
+  it('prints nothing at all with --ack none', async () => {
+    const { stdout, stderr } = await sandbox.run(['produce', 't', '--ack', 'none'], { input: 'a\n' });
+    expect(stdout.toString() + stderr).to.equal('');
+  });
+
+  it('reads files in order, each ending its last record, and - as standard input', async () => {
+    writeFileSync(join(sandbox.directory, 'one'), 'a\nb');
+    writeFileSync(join(sandbox.directory, 'two'), 'd\n');
+    const files = [join(sandbox.directory, 'one'), '-', join(sandbox.directory, 'two')];
+    await sandbox.run(['produce', 't', ...files], { input: 'c' });
+    expect(await payloads('t')).to.deep.equal(hex('a', 'b', 'c', 'd'));
+  });
+
+  it('stores what comes slowly as it comes', async () => {
+    const child = sandbox.start(['produce', 't', '--ack', 'offset']);
+    const ended = outcomeOf(child);
+    child.stdin.write('a\n');
+    await seen(child.stdout, '0..0\n');
+    child.stdin.end('b\n');
+    expect((await ended).stdout.toString()).to.equal('0..0\n1..1\n');
+  });
+
+  it('gathers what comes within the linger time', async () => {
+    const child = sandbox.start(['produce', 't', '--ack', 'offset', '--linger', '1h']);
+    const ended = outcomeOf(child);
+    child.stdin.write('a\n');
+    child.stdin.end('b\n');
+    expect((await ended).stdout.toString()).to.equal('0..1\n');
+  });
+
+  it('copies its input to stdout with --tee', async () => {
+    const input = randomBytes(300_000);
+    const { stdout, status } = await sandbox.run(['produce', 't', '--tee', '-q'], { input });
+    expect(status).to.equal(0);
+    expect(stdout.equals(input)).to.equal(true);
+  });
+
+  it('goes on storing when the reader of --tee goes away', async () => {
+    const child = sandbox.start(['produce', 't', '--tee', '-q']);
+    const ended = outcomeOf(child);
+    child.stdout.destroy();
+    child.stdin.write('a\n'.repeat(100_000));
+    child.stdin.end('last');
+    expect((await ended).status).to.equal(0);
+    expect(await payloads('t')).to.have.length(100_001);
+  });
+
+  it('stores only if the first record gets the expected offset', async () => {
+    expect((await sandbox.run(['produce', 't', '--expect-offset', '0'], { input: 'a' })).status).to.equal(0);
+    expect((await sandbox.run(['produce', 't', '--expect-offset', '1'], { input: 'b' })).status).to.equal(0);
+    const { status, stderr } = await sandbox.run(['produce', 't', '--expect-offset', '1'], { input: 'c' });
+    expect(status).to.equal(6);
+    expect(stderr.trim().split('\n').at(-1)).to.equal('stored 0 records; next input byte 0');
+    expect(await payloads('t')).to.deep.equal(hex('a', 'b'));
+  });
+
+  it('gives a receipt after a record that is too large, and what came before is stored', async () => {
+    const { status, stderr } = await sandbox.run(['produce', 't', '--max-record-bytes', '4'], {
+      input: 'a\nbb\ntoo large\nc\n',
+    });
+    expect(status).to.equal(1);
+    const lines = stderr.trim().split('\n');
+    expect(lines[0]).to.include('Record 3, at byte 5');
+    expect(lines.at(-1)).to.equal('stored 2 records, offsets 0..1, synced; next input byte 5');
+    expect(await payloads('t')).to.deep.equal(hex('a', 'bb'));
+  });
+
+  it('takes a record of exactly the largest size and refuses one byte more', async () => {
+    expect(
+      (await sandbox.run(['produce', 't', '--max-record-bytes', '1000'], { input: 'x'.repeat(1000) })).status,
+    ).to.equal(0);
+    expect(
+      (await sandbox.run(['produce', 't', '--max-record-bytes', '1000'], { input: 'x'.repeat(1001) })).status,
+    ).to.equal(1);
+    expect(
+      (await sandbox.run(['produce', 't', '--max-record-bytes', '1000'], { input: `${'x'.repeat(1000)}\n` }))
+        .status,
+    ).to.equal(0);
+  });
+
+  for (const [signal, expected] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    it(`stores what had come completely when ${signal} comes, with a receipt`, async () => {
+      const child = sandbox.start(['produce', 't', '--ack', 'offset']);
+      const ended = outcomeOf(child);
+      child.stdin.write('a\nb\nunfinished');
+      await seen(child.stdout, '1\n');
+      child.kill(signal);
+      const { status, stderr } = await ended;
+      expect(status).to.equal(expected);
+      expect(stderr).to.equal('stored 2 records, offsets 0..1, synced; next input byte 4\n');
+      expect(await payloads('t')).to.deep.equal(hex('a', 'b'));
+    });
+  }
+
+  it('gives back any bytes through consume --json and produce -i json', async () => {
+    const input = Buffer.concat([Buffer.from('\ufeffBOM\n"quotes"\\\n\u2028\n\n'), randomBytes(200_000)]);
+    await sandbox.run(['produce', 't'], { input });
+    const lines = await sandbox.run(['consume', 't', '--json']);
+    const { status } = await sandbox.run(['produce', 'copy', '-i', 'json'], { input: lines.stdout });
+    expect(status).to.equal(0);
+    expect(await payloads('copy')).to.deep.equal(await payloads('t'));
+  });
+
+  it('gives back any bytes through lengths, whatever the batch size', async () => {
+    const records = Array.from({ length: 300 }, (_, index) => randomBytes(index * 37));
+    const input = Buffer.concat(
+      records.map((payload) => {
+        const length = Buffer.alloc(4);
+        length.writeUInt32BE(payload.length);
+        return Buffer.concat([length, payload]);
+      }),
+    );
+    for (const size of ['1', '1k', '64k', '32M']) {
+      const topic = `t${size}`;
+      await sandbox.run(['produce', topic, '-i', 'len32be', '--batch-bytes', size], { input });
+      const { stdout } = await sandbox.run(['consume', topic, '--framing', 'len32be']);
+      expect(stdout.equals(input), size).to.equal(true);
+    }
+  });
+
+  it('takes records larger than half of its memory, one after the other', async () => {
+    const large = randomBytes(20 * 1024 * 1024);
+    const files = ['one', 'two'].map((name) => join(sandbox.directory, name));
+    for (const file of files) writeFileSync(file, large);
+    const { status } = await sandbox.run([
+      'produce',
+      't',
+      '-i',
+      'raw',
+      '--max-record-bytes',
+      '31M',
+      ...files,
+    ]);
+    expect(status).to.equal(0);
+    const { stdout } = await sandbox.run(['consume', 't', '-D', '']);
+    expect(stdout.equals(Buffer.concat([large, large]))).to.equal(true);
+  });
+
+  it('prints what is in force and where it came from', async () => {
+    const { stdout } = await sandbox.run(['produce', 't', '--print-config', '--linger', '5ms'], {
+      env: { FASTQUEUE_BATCH_BYTES: '64k' },
+    });
+    const lines = stdout
+      .toString()
+      .split('\n')
+      .map((line) => line.split(/ {2,}/));
+    expect(lines).to.deep.include(['batchBytes', '64 KiB', 'FASTQUEUE_BATCH_BYTES']);
+    expect(lines).to.deep.include(['lingerMs', '5ms', '--linger']);
+    expect(lines).to.deep.include(['lockTimeoutMs', '10s', 'default']);
+  });
+});
