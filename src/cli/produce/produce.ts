@@ -5,6 +5,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import {
   createKernel,
+  FastQueueError,
   fromSystemError,
   type Ack,
   type DataDirectory,
@@ -51,6 +52,8 @@ export interface ProduceReport extends Stored {
   readonly isDense: boolean;
   /** Lines of a JSON input that said that records were lost. */
   readonly gapCount: number;
+  /** True when the failed append may have been stored all the same. */
+  readonly isUncertain: boolean;
   /** Why not all of the input was stored. */
   readonly failure: { readonly error: unknown } | undefined;
 }
@@ -113,8 +116,13 @@ async function produceTo(topic: Topic, request: ProduceRequest): Promise<Produce
     topic: topic.name,
     isDense: isDense(writer.stored),
     gapCount,
+    isUncertain: isUncertain(writer.failure),
     failure: writer.hasFailed ? { error: writer.failure } : failure,
   };
+}
+
+function isUncertain(failure: unknown): boolean {
+  return failure instanceof FastQueueError && failure.details.sideEffects === 'unknown';
 }
 
 function isDense(stored: Stored): boolean {

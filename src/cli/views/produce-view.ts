@@ -11,6 +11,8 @@ export interface ProduceOutcome {
   readonly lastOffset: number | undefined;
   readonly isDense: boolean;
   readonly inputPosition: { readonly path: string | undefined; readonly byte: number };
+  /** True when nobody can say whether what follows was stored. */
+  readonly isUncertain: boolean;
 }
 
 /** One acknowledged batch, for `--ack offset`: `42..44`. */
@@ -37,7 +39,10 @@ export function produceSummary(outcome: ProduceOutcome): string {
 /** `stored 1234 records, offsets 42..1275, synced; next input byte 99120` */
 export function produceReceipt(outcome: ProduceOutcome): string {
   const { path, byte } = outcome.inputPosition;
-  const where = `next input byte ${byte}${path === undefined ? '' : ` of ${path}`}`;
+  const doubt = outcome.isUncertain
+    ? ' (what follows it may have been stored: look before you repeat it)'
+    : '';
+  const where = `next input byte ${byte}${path === undefined ? '' : ` of ${path}`}${doubt}`;
   return outcome.recordCount === 0
     ? `stored 0 records; ${where}`
     : `stored ${countOf(outcome.recordCount)}, ${rangeOf(outcome)}, synced; ${where}`;
@@ -52,6 +57,7 @@ export const produceAsJson = (type: 'report' | 'receipt', outcome: ProduceOutcom
   lastOffset: outcome.lastOffset ?? null,
   dense: outcome.isDense,
   synced: true,
+  uncertain: outcome.isUncertain,
   nextInputByte: outcome.inputPosition.byte,
   ...(outcome.inputPosition.path === undefined ? {} : { inputFile: outcome.inputPosition.path }),
 });

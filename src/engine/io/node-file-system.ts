@@ -124,8 +124,12 @@ class NodeFileHandle implements FileHandle {
   #settle(doing: string, start: (done: (error: Error | null) => void) => void): Promise<void> {
     return new Promise((resolve, reject) => {
       start((error) => {
-        if (error === null) resolve();
-        else reject(fromSystemError(error, doing, { path: this.path }) as Error);
+        if (error === null) {
+          resolve();
+          return;
+        }
+        const failure = fromSystemError(error, doing, { path: this.path });
+        reject(failure instanceof Error ? failure : error);
       });
     });
   }
