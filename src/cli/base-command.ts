@@ -15,6 +15,7 @@ import { GLOBAL_FLAGS } from './flags.ts';
 import { Messages } from './messages.ts';
 import { stdout } from './output.ts';
 import { fromParserError } from './usage.ts';
+import { retentionSentence } from './views/compact-view.ts';
 import { Progress } from './views/progress.ts';
 
 /** The values of the flags that every command has. */
@@ -82,6 +83,9 @@ export abstract class BaseCommand extends Command {
       ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }),
       onWarning: (sentence) => {
         this.messages.warn(sentence);
+      },
+      onRetention: (topic, report) => {
+        this.messages.detail(retentionSentence(topic, report));
       },
     });
   }

@@ -8,6 +8,7 @@ import type { FileSystem } from './io/file-system.ts';
 import { NodeFileSystem } from './io/node-file-system.ts';
 import { sharedKernel } from './kernel/index.ts';
 import { DEFAULT_LOCK_TIMEOUT_MS, MAX_NAME_LENGTH } from './limits.ts';
+import type { RetentionReport } from './retention.ts';
 import type { TopicSettings } from './settings.ts';
 import { Topic } from './topic.ts';
 import { topicNotFound, type TopicContext } from './topic-directory.ts';
@@ -26,6 +27,8 @@ export interface DataDirectoryOptions {
   readonly map?: boolean;
   /** Told in a sentence what does not fail a call but should be known. Default: a process warning. */
   readonly onWarning?: (sentence: string) => void;
+  /** Told what retention deleted from a topic, whoever made it run. Default: nobody. */
+  readonly onRetention?: (topic: string, report: RetentionReport) => void;
   /** For tests: the disk to work on. */
   readonly fileSystem?: FileSystem;
 }
@@ -47,12 +50,14 @@ export class DataDirectory {
   readonly #fileSystem: FileSystem;
   readonly #lockTimeoutMs: number;
   readonly #onWarning: (sentence: string) => void;
+  readonly #onRetention: (topic: string, report: RetentionReport) => void;
 
   constructor(path: string, options: DataDirectoryOptions) {
     this.path = path;
     this.#fileSystem =
       options.fileSystem ?? new NodeFileSystem(options.map === undefined ? {} : { map: options.map });
     this.#lockTimeoutMs = options.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS;
+    this.#onRetention = options.onRetention ?? (() => undefined);
     this.#onWarning =
       options.onWarning ??
       ((sentence) => {
@@ -97,6 +102,7 @@ export class DataDirectory {
       mode: options.mode,
       lockTimeoutMs: this.#lockTimeoutMs,
       onWarning: this.#onWarning,
+      onRetention: this.#onRetention,
     });
   }
 

@@ -31,6 +31,7 @@ export {
   type OffsetPoint,
   type OffsetRange,
 } from './offset-spec.ts';
+export type { RetentionPolicy, RetentionReport } from './retention.ts';
 export {
   formatSettingValue,
   parseSetting,

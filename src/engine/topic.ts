@@ -5,17 +5,19 @@
 import { randomUUID } from 'node:crypto';
 import { openGroup, listGroups, type ConsumerGroup, type GroupStatus } from './consumer-group.ts';
 import { FastQueueError } from './errors.ts';
-import { decodeFrameHeader, FRAME_HEADER_BYTES } from './format/frame.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import { Log, type Ack, type AppendOptions, type FramedBatch } from './log.ts';
 import { LogReader } from './log-reader.ts';
-import { isDeleted, readMark, writeMark } from './mark-file.ts';
+import { isDeleted, peekMark, readMark, writeMark } from './mark-file.ts';
 import { MAX_OFFSET, READ_CHUNK_BYTES } from './limits.ts';
 import { PayloadsSource, type RecordSource } from './record-sources.ts';
+import { applyRetention, retainTopic, type RetentionReport } from './retention.ts';
+import { firstTimestampOf, listSegments } from './segment-list.ts';
 import { settleIfFree } from './settle.ts';
 import { DEFAULT_TOPIC_SETTINGS, type TopicSettings } from './settings.ts';
 import { offsetAtTime } from './time-lookup.ts';
-import { listStoreBases, markPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
+import { markPath, topicNotFound, type TopicContext } from './topic-directory.ts';
+import type { LockHold } from './topic-lock.ts';
 import { readTopicSettings, writeTopicSettings } from './topic-settings.ts';
 
 export interface TopicStatus {
@@ -72,6 +74,8 @@ export interface TopicOptions {
   readonly mode: 'append' | 'read';
   readonly lockTimeoutMs: number;
   readonly onWarning: (sentence: string) => void;
+  /** Told what retention deleted. */
+  readonly onRetention: (topic: string, report: RetentionReport) => void;
 }
 
 export class Topic {
@@ -178,7 +182,7 @@ export class Topic {
   async status(): Promise<TopicStatus> {
     const mark = await this.mark();
     const document = readTopicSettings(this.#context);
-    const segments = this.#liveSegments(mark);
+    const segments = listSegments(this.#context, mark).live;
     return {
       topic: this.name,
       id: document?.id,
@@ -188,7 +192,9 @@ export class Topic {
       bytes: segments.reduce((sum, segment) => sum + segment.sizeBytes, 0),
       segments: segments.length,
       firstTimestamp:
-        mark.nextOffset > mark.startOffset ? this.#firstTimestamp(segments[0]?.baseOffset) : undefined,
+        mark.nextOffset > mark.startOffset && segments[0] !== undefined
+          ? firstTimestampOf(this.#context, segments[0].baseOffset)
+          : undefined,
       lastTimestamp: mark.nextOffset > mark.startOffset ? mark.timestamp : undefined,
       generation: mark.generation,
       settings: document?.settings ?? DEFAULT_TOPIC_SETTINGS,
@@ -219,16 +225,29 @@ export class Topic {
     return this.#writer.withLock(async (hold, mark) => {
       const document = readTopicSettings(this.#context);
       const settings = { ...(document?.settings ?? DEFAULT_TOPIC_SETTINGS), ...changes };
+      // First the generation: who dies in between has made writers look again for nothing, never missed a change.
+      writeMark(hold.markFile, { ...mark, generation: mark.generation + 1 });
+      await hold.markFile.datasync();
       await writeTopicSettings(this.#context, {
         format: 1,
         id: document?.id ?? randomUUID(),
         created: document?.created ?? new Date().toISOString(),
         settings,
       });
-      writeMark(hold.markFile, { ...mark, generation: mark.generation + 1 });
-      await hold.markFile.datasync();
       return settings;
     });
+  }
+
+  /**
+   * Deletes whole oldest segments as the topic's settings ask. Works in either mode, and on a full disk.
+   *
+   * @returns undefined where topic.json is missing or unsound: then nothing is deleted
+   * @throws FastQueueError `locked`, `damaged`, `newer_format`; disk errors as themselves
+   */
+  async retain(): Promise<RetentionReport | undefined> {
+    const report = await retainTopic(this.#context, { lockTimeoutMs: this.#options.lockTimeoutMs });
+    if (report !== undefined) this.#tellRetention(report);
+    return report;
   }
 
   /** Lets appends finish, syncs the mark and closes every file. */
@@ -242,8 +261,25 @@ export class Topic {
       lockTimeoutMs: this.#options.lockTimeoutMs,
       onWarning: this.#options.onWarning,
       readSettings: () => readTopicSettings(this.#context)?.settings ?? this.#warnOfSettings(),
-      afterRoll: (_hold, mark) => Promise.resolve(mark),
+      afterRoll: (hold, mark) => this.#retainAfterRoll(hold, mark),
     });
+  }
+
+  /** What retention cannot do now it does at the next roll: no append fails for it. */
+  async #retainAfterRoll(hold: LockHold, mark: HighWatermark): Promise<HighWatermark> {
+    try {
+      const retained = await applyRetention(this.#context, hold, mark);
+      if (retained.report !== undefined) this.#tellRetention(retained.report);
+      return retained.mark;
+    } catch (error) {
+      if (!(error instanceof FastQueueError)) throw error;
+      this.#options.onWarning(`Old segments of "${this.name}" could not be deleted: ${error.message}`);
+      return peekMark(hold.markFile) ?? mark;
+    }
+  }
+
+  #tellRetention(report: RetentionReport): void {
+    if (report.segments > 0) this.#options.onRetention(this.name, report);
   }
 
   #warnOfSettings(): TopicSettings {
@@ -261,26 +297,5 @@ export class Topic {
       });
     }
     return this.#log;
-  }
-
-  /** Leftovers aside: from the store that holds StartOffset to the active one. */
-  #liveSegments(mark: HighWatermark): { baseOffset: number; sizeBytes: number }[] {
-    const bases = listStoreBases(this.#context).filter((baseOffset) => baseOffset <= mark.baseOffset);
-    const first = bases.findLastIndex((baseOffset) => baseOffset <= mark.startOffset);
-    return bases.slice(Math.max(first, 0)).map((baseOffset) => ({
-      baseOffset,
-      sizeBytes: this.#context.fileSystem.status(storePath(this.#context, baseOffset))?.sizeBytes ?? 0,
-    }));
-  }
-
-  #firstTimestamp(baseOffset: number | undefined): number | undefined {
-    if (baseOffset === undefined) return undefined;
-    const file = this.#context.fileSystem.open(storePath(this.#context, baseOffset), 'read');
-    try {
-      const header = Buffer.alloc(FRAME_HEADER_BYTES);
-      return file.read(header, 0) < FRAME_HEADER_BYTES ? undefined : decodeFrameHeader(header, 0).timestamp;
-    } finally {
-      file.close();
-    }
   }
 }
