@@ -28,7 +28,8 @@ module.exports = {
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
     {
       name: 'one-door-to-the-engine',
-      comment: 'Commands, views, the server and the library import src/engine/index.ts and nothing behind it.',
+      comment:
+        'Commands, views, the server and the library import src/engine/index.ts and nothing behind it.',
       severity: 'error',
       from: { path: '^src/(commands|cli|server|index\\.ts)' },
       to: { path: '^src/engine/', pathNot: '^src/engine/index\\.ts$' },

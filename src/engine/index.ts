@@ -41,5 +41,5 @@ export {
   type SettingName,
   type TopicSettings,
 } from './settings.ts';
-export type { Topic, TopicStatus } from './topic.ts';
+export type { GapEntry, RecordEntry, RecordsOptions, Topic, TopicStatus } from './topic.ts';
 export { checkTopicSettings as parseTopicSettings } from './topic-settings.ts';

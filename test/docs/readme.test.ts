@@ -1,0 +1,90 @@
+/**
+ * The README is run: every `$ …` line of its console blocks, in order, in one fresh directory, and what stands below
+ * each line is what it prints. The library's example is run too, from the built package.
+ */
+import { expect } from 'chai';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
+
+interface Step {
+  readonly command: string;
+  readonly expected: string;
+}
+
+function blocks(language: string): string[] {
+  return [...README.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(
+    (match) => match[1]!,
+  );
+}
+
+function stepsOf(block: string): Step[] {
+  return block
+    .split(/^\$ /m)
+    .slice(1)
+    .map((text) => {
+      const [command = '', ...rest] = text.split('\n');
+      return { command, expected: rest.join('\n') };
+    });
+}
+
+/** Times and ids are different on every run. */
+const normalise = (text: string): string =>
+  text
+    .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
+    .replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '<id>')
+    .replace(/\b1\d{12}\b/g, '<ms>');
+
+describe('README', () => {
+  let directory: string;
+
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), 'fastqueue-readme-'));
+    mkdirSync(join(directory, 'bin'));
+    symlinkSync(join(ROOT, 'bin/run.js'), join(directory, 'bin/fastqueue'));
+  });
+
+  after(() => {
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  const steps = blocks('console').flatMap(stepsOf);
+
+  it('has a session to run', () => {
+    expect(steps.length).to.be.greaterThan(10);
+  });
+
+  for (const { command, expected } of steps) {
+    it(`prints what it says for: ${command}`, () => {
+      const run = spawnSync('bash', ['-c', `exec 2>&1; ${command}`], {
+        cwd: directory,
+        env: {
+          PATH: `${join(directory, 'bin')}:${process.env['PATH'] ?? ''}`,
+          HOME: directory,
+          FASTQUEUE_DATA_DIR: join(directory, 'data'),
+          NO_COLOR: '1',
+          COLUMNS: '100',
+          TZ: 'UTC',
+          ...(command.includes('$next') && !command.includes('next=') ? { next: '4' } : {}),
+        },
+        encoding: 'utf8',
+      });
+      expect(normalise(run.stdout).trimEnd()).to.equal(normalise(expected).trimEnd());
+    });
+  }
+
+  it('runs its example of the library', () => {
+    const [example] = blocks('ts');
+    const packages = join(directory, 'node_modules');
+    mkdirSync(packages);
+    symlinkSync(ROOT, join(packages, 'fastqueue'));
+    writeFileSync(join(directory, 'example.mjs'), example!);
+    const printed = execFileSync(process.execPath, ['example.mjs'], { cwd: directory, encoding: 'utf8' });
+    expect(printed).to.equal('0 one\n1 two\n');
+  });
+});
