@@ -4,7 +4,7 @@
  */
 import { MAX_BATCH_BYTES } from '../limits.ts';
 import type { Kernel, Region } from './kernel.ts';
-import { ReferenceKernel } from './reference.ts';
+import { WasmKernel } from './wasm-kernel.ts';
 
 const PAGE_BYTES = 65_536;
 
@@ -25,7 +25,7 @@ export const KERNEL_ENTRIES: Region = { start: KERNEL_OUTPUT.end, end: KERNEL_OU
 
 /** A kernel with a memory of its own. Untouched pages cost nothing. */
 export function createKernel(): Kernel {
-  return new ReferenceKernel(Buffer.from(new ArrayBuffer(KERNEL_ENTRIES.end)));
+  return new WasmKernel(KERNEL_ENTRIES.end);
 }
 
 let shared: Kernel | undefined;

@@ -1,6 +1,6 @@
 /**
- * The kernel in plain TypeScript: what every other implementation must agree with, byte for byte, and what runs where
- * none can be had. Works on ordinary memory through the codecs of format/.
+ * The kernel in plain TypeScript: what every other implementation must agree with, byte for byte. Only tests run it:
+ * there is no Node without WebAssembly that the rest would work on. Works on ordinary memory through the codecs of format/.
  */
 import { readInt64, writeInt64 } from '../format/big-endian.ts';
 import {

@@ -1,0 +1,5 @@
+// What wasm-kernel.ts sees of the module. AssemblyScript; built by scripts/build-kernel.js.
+export { DELIMITER_AT, RESULT_AT, TABLES_AT } from './layout';
+export { initialise } from './crc32';
+export { frameLines, indexFrames, stampFrames } from './make-frames';
+export { checkFrames, emitPayloads } from './walk-frames';
