@@ -1,5 +1,7 @@
 #!/usr/bin/env node
-import { main } from '../dist/cli/main.js';
-import { COMMAND_LOADERS } from '../dist/commands/index.js';
+import * as nodeModule from 'node:module';
 
-await main(process.argv.slice(2), COMMAND_LOADERS, import.meta.url);
+// Node ≥ 22.8 keeps the compiled form of what it has loaded before.
+nodeModule.enableCompileCache?.();
+const { run } = nodeModule.createRequire(import.meta.url)('../dist/bin/fastqueue.cjs');
+await run(process.argv.slice(2), import.meta.url);

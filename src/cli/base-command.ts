@@ -38,15 +38,6 @@ export abstract class BaseCommand extends Command {
 
   abstract override run(): Promise<void>;
 
-  protected override init(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  /** Errors reach main.ts as they are. */
-  protected override catch(error: Error): Promise<never> {
-    return Promise.reject(error);
-  }
-
   /** @throws FastQueueError `invalid_argument` for wrong usage */
   protected override async parse<F extends Dictionary, B extends Dictionary, A extends Dictionary>(
     options?: Input<F, B, A>,

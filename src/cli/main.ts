@@ -4,8 +4,6 @@
  *
  * Only help and the version go through the whole of oclif: loading every command to run one would double its start-up.
  */
-import { fileURLToPath } from 'node:url';
-import { Config } from '@oclif/core/config';
 import type { Command } from '@oclif/core/command';
 import { nearestName } from '../engine/index.ts';
 import { forgiveClosedStderr } from './messages.ts';
@@ -50,13 +48,12 @@ async function runCommand(argv: string[], loaders: CommandLoaders, root: string)
   if (loader === undefined) throw usageError(`There is no command "${id}".`);
   const { default: CommandClass } = await loader();
   CommandClass.id = id;
-  const config = new Config({ root: fileURLToPath(root) });
-  config.bin = 'fastqueue';
-  await new (CommandClass as unknown as CommandConstructor)(rest, config)._run();
+  await new (CommandClass as unknown as CommandConstructor)(rest, { bin: 'fastqueue' }).run();
 }
 
+/** Of oclif's configuration a running command needs the name only; finding out the rest would take longer than most commands. */
 interface CommandConstructor {
-  new (argv: string[], config: Config): { _run(): Promise<unknown> };
+  new (argv: string[], config: { bin: string }): { run(): Promise<unknown> };
 }
 
 function wantsHelp(argv: readonly string[]): boolean {

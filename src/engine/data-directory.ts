@@ -159,7 +159,10 @@ export class DataDirectory {
     if (!isValidName(name)) throw invalidTopicName(name);
     return {
       fileSystem: this.#fileSystem,
-      kernel: sharedKernel(),
+      // Made when it is first used: a command that only looks at marks does without.
+      get kernel() {
+        return sharedKernel();
+      },
       directory: join(this.path, name),
       topic: name,
     };
