@@ -5,6 +5,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import {
   createKernel,
+  ERROR_TABLE,
   FastQueueError,
   fromSystemError,
   type Ack,
@@ -13,7 +14,7 @@ import {
   type TopicSettings,
 } from '../../engine/index.ts';
 import type { Output } from '../output.ts';
-import { BatchWriter, type Stored } from './batch-writer.ts';
+import { BatchWriter, type InputPosition, type Stored } from './batch-writer.ts';
 import { countInput, openInput, type ByteInput } from './byte-input.ts';
 import { Pump } from './pump.ts';
 import { openFeed, type FeedOptions } from './record-feed.ts';
@@ -58,21 +59,48 @@ export interface ProduceReport extends Stored {
   readonly failure: { readonly error: unknown } | undefined;
 }
 
-/** Stores the inputs. What goes wrong once the topic is open is in the report, beside what was stored before. */
+/**
+ * Stores the inputs. What the world does to it is in the report, beside what was stored before.
+ *
+ * @throws FastQueueError for what was asked wrongly: a name, a file, a topic that does not exist
+ */
 export async function produce(request: ProduceRequest): Promise<ProduceReport> {
   const sizes = request.files.map(sizeOfReadable);
   if (sizes.length > 0 && !sizes.includes(undefined)) {
     request.progress.totalBytes = sizes.reduce<number>((sum, sizeBytes) => sum + (sizeBytes ?? 0), 0);
   }
-  const topic = await request.dataDirectory.openTopic(request.topic, {
-    mode: 'append',
-    create: request.create,
-  });
+  let topic: Topic;
+  try {
+    topic = await request.dataDirectory.openTopic(request.topic, { mode: 'append', create: request.create });
+  } catch (error) {
+    if (!isOfTheWorld(error)) throw error;
+    return { ...NOTHING_STORED, ...beginning(request), topic: request.topic, failure: { error } };
+  }
   try {
     return await produceTo(topic, request);
   } finally {
     await topic.close();
   }
+}
+
+const NOTHING_STORED = {
+  recordCount: 0,
+  firstOffset: undefined,
+  lastOffset: undefined,
+  isDense: true,
+  gapCount: 0,
+  isUncertain: false,
+};
+
+/** The first byte of the first input. */
+function beginning(request: ProduceRequest): { inputPosition: InputPosition } {
+  const [path] = request.files;
+  return { inputPosition: { path: path === '-' ? undefined : path, byte: 0 } };
+}
+
+/** Disk, damage, another holder: not what was asked for, but what was met. */
+function isOfTheWorld(error: unknown): boolean {
+  return error instanceof FastQueueError && [1, 3, 11].includes(ERROR_TABLE[error.code].exitCode);
 }
 
 async function produceTo(topic: Topic, request: ProduceRequest): Promise<ProduceReport> {
@@ -91,7 +119,7 @@ async function produceTo(topic: Topic, request: ProduceRequest): Promise<Produce
     expectedOffset: request.expectedOffset,
     onAck: request.onAck,
     onFailure: stopReading,
-    start: { path: paths[0] === '-' ? undefined : paths[0], byte: 0 },
+    start: beginning(request).inputPosition,
   });
   const pump = new Pump({ ...request, kernel, writer });
   const onGap = (): void => {
