@@ -9,7 +9,8 @@ import { readTopicFiles } from './log-files.ts';
 
 export const lineOf = (number: number): string => `${number}:`.padEnd(60 + (number % 50), 'abcdefghij');
 
-const LINES_PER_ROUND = 4000;
+/** More than is stored before the kill comes. */
+const LINES_PER_ROUND = 40_000;
 
 export async function killRounds(rounds: number): Promise<{ acknowledged: number; stored: number }> {
   const sandbox = new Sandbox();
@@ -31,7 +32,7 @@ export async function killRounds(rounds: number): Promise<{ acknowledged: number
       child.stdin.on('error', () => undefined);
       const from = nextOffset;
       child.stdin.end(Array.from({ length: LINES_PER_ROUND }, (_, at) => `${lineOf(from + at)}\n`).join(''));
-      child.stdout.once('data', () => setTimeout(() => child.kill('SIGKILL'), Math.random() * 60));
+      child.stdout.once('data', () => setTimeout(() => child.kill('SIGKILL'), Math.random() * 40));
       const { stdout, stderr } = await outcomeOf(child);
       const acks = [...stdout.toString().matchAll(/^(\d+)\.\.(\d+)$/gm)];
       expect(acks.length, stderr).to.be.greaterThan(0);

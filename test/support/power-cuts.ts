@@ -46,14 +46,18 @@ export async function powerCuts(rounds: number): Promise<{ stored: number }> {
         env: { FASTQUEUE_SEGMENT_BYTES: '200kB' },
       });
       child.stdin.on('error', () => undefined);
-      child.stdin.end(lines(nextOffset, 6000));
-      child.stdout.once('data', () =>
-        setTimeout(() => {
-          mounts.cutPower(disk);
-          child.kill('SIGKILL');
-        }, Math.random() * 60),
-      );
-      const acknowledged = acknowledgedBy(await outcomeOf(child));
+      child.stdin.end(lines(nextOffset, 60_000));
+      const cut = new Promise<void>((resolve) => {
+        child.stdout.once('data', () =>
+          setTimeout(() => {
+            mounts.cutPower(disk);
+            child.kill('SIGKILL');
+            resolve();
+          }, Math.random() * 60),
+        );
+      });
+      const [outcome] = await Promise.all([outcomeOf(child), cut]);
+      const acknowledged = acknowledgedBy(outcome);
       expect(acknowledged).to.be.greaterThan(nextOffset);
       mounts.unmount(disk);
       nextOffset = acknowledged;
