@@ -6,6 +6,7 @@ import type { CommandLoaders } from '../cli/main.ts';
 export const COMMAND_LOADERS: CommandLoaders = {
   consume: () => import('./consume.ts'),
   produce: () => import('./produce.ts'),
+  recover: () => import('./recover.ts'),
   topics: () => import('./topics/index.ts'),
   'topics:create': () => import('./topics/create.ts'),
   'topics:delete': () => import('./topics/delete.ts'),

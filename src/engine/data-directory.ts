@@ -65,6 +65,11 @@ export class DataDirectory {
       });
   }
 
+  /** How long to wait for a topic that another process holds. */
+  get lockTimeoutMs(): number {
+    return this.#lockTimeoutMs;
+  }
+
   /**
    * Names of the topics, sorted.
    *

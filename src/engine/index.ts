@@ -31,6 +31,18 @@ export {
   type OffsetPoint,
   type OffsetRange,
 } from './offset-spec.ts';
+export {
+  listRecoveryRuns,
+  purgeRecovery,
+  recoverTopic,
+  undoRecovery,
+  type RecoverOptions,
+  type RecoverReport,
+  type RepairReport,
+} from './recover.ts';
+export type { LostOffsets } from './recovery-plan.ts';
+export type { RecoveryRun } from './recovery-runs.ts';
+export type { UndoReport } from './recovery-undo.ts';
 export type { RetentionPolicy, RetentionReport } from './retention.ts';
 export {
   formatSettingValue,

@@ -35,7 +35,7 @@ export interface QuarantineManifest {
   readonly regions: readonly QuarantinedRegion[];
 }
 
-const MANIFEST_FILE = 'manifest.json';
+export const MANIFEST_FILE = 'manifest.json';
 
 /** One run being made. Copies first, then `seal`; a run without a manifest is what a killed process left. */
 export class QuarantineRun {
@@ -61,28 +61,35 @@ export class QuarantineRun {
     this.#directory = join(quarantinePath(context), id);
   }
 
-  /** Copies bytes of `source`, which is `fileName` in the topic directory, and syncs the copy. */
+  /** Copies bytes of `source`, which is `fileName` in the topic directory, and syncs the copy. Returns its name. */
   async keep(
     source: FileHandle,
     fileName: string,
     region: { position: number; byteCount: number },
-  ): Promise<void> {
-    const copyName = `${fileName}.${region.position}`;
-    const copy = this.#context.fileSystem.open(join(this.#directory, copyName), 'create-new');
+  ): Promise<string> {
+    const { position, byteCount } = region;
+    const copy = `${fileName}.${position}`;
+    await this.writeFile(copy, (target) => {
+      copyBytes(source, target, { from: position, to: 0, byteCount });
+    });
+    this.#regions.push({ file: fileName, position, byteCount, copy });
+    return copy;
+  }
+
+  /** Makes one more file in the run's folder, filled by `fill`, and syncs it. */
+  async writeFile(name: string, fill: (file: FileHandle) => void): Promise<void> {
+    const file = this.#context.fileSystem.open(join(this.#directory, name), 'create-new');
     try {
-      const chunk = Buffer.alloc(Math.min(READ_CHUNK_BYTES, region.byteCount));
-      for (let done = 0; done < region.byteCount;) {
-        const part = chunk.subarray(0, Math.min(chunk.length, region.byteCount - done));
-        const byteCount = source.read(part, region.position + done);
-        if (byteCount === 0) break;
-        writeWhole(copy, part.subarray(0, byteCount), done);
-        done += byteCount;
-      }
-      await copy.sync();
+      fill(file);
+      await file.sync();
     } finally {
-      copy.close();
+      file.close();
     }
-    this.#regions.push({ file: fileName, ...region, copy: copyName });
+  }
+
+  /** Opens a file of the run's folder for reading. */
+  openFile(name: string): FileHandle {
+    return this.#context.fileSystem.open(join(this.#directory, name), 'read');
   }
 
   /** Writes the manifest and makes everything durable. `details` are the run's own facts, kept in the manifest. */
@@ -97,13 +104,9 @@ export class QuarantineRun {
       ...details,
     };
     const { fileSystem, directory } = this.#context;
-    const file = fileSystem.open(join(this.#directory, MANIFEST_FILE), 'create-new');
-    try {
+    await this.writeFile(MANIFEST_FILE, (file) => {
       writeWhole(file, Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`), 0);
-      await file.sync();
-    } finally {
-      file.close();
-    }
+    });
     await fileSystem.syncDirectory(this.#directory);
     await fileSystem.syncDirectory(quarantinePath(this.#context));
     await fileSystem.syncDirectory(directory);
@@ -129,6 +132,22 @@ export async function removeRun(context: TopicContext, run: string): Promise<voi
   for (const name of [...names, MANIFEST_FILE]) fileSystem.unlink(join(directory, name));
   fileSystem.removeDirectory(directory);
   await fileSystem.syncDirectory(quarantinePath(context));
+}
+
+/** Copies bytes of one file to a place in another, in chunks, as far as the first reaches. */
+export function copyBytes(
+  source: FileHandle,
+  target: FileHandle,
+  range: { from: number; to: number; byteCount: number },
+): void {
+  const chunk = Buffer.alloc(Math.min(READ_CHUNK_BYTES, range.byteCount));
+  for (let done = 0; done < range.byteCount;) {
+    const part = chunk.subarray(0, Math.min(chunk.length, range.byteCount - done));
+    const byteCount = source.read(part, range.from + done);
+    if (byteCount === 0) return;
+    writeWhole(target, part.subarray(0, byteCount), range.to + done);
+    done += byteCount;
+  }
 }
 
 /** Writes all of `bytes`, or throws: a short write is a full or failing disk. */

@@ -1,0 +1,106 @@
+/**
+ * What recover found and did, or would do, as text for a person and as JSON.
+ */
+import {
+  formatSize,
+  type LostOffsets,
+  type RecoverReport,
+  type RecoveryRun,
+  type UndoReport,
+} from '../../engine/index.ts';
+import { alignColumns } from './columns.ts';
+
+/** Found, repaired, lost, where the bytes are, how to undo: one block a topic. */
+export function recoverText(report: RecoverReport): string {
+  const { topic, repairs, lost, runs, dryRun } = report;
+  if (repairs.length === 0) return `${topic}: sound, nothing to recover`;
+  const verb = dryRun ? 'would be repaired' : 'repaired';
+  const lines = [`${topic}: ${counted(repairs.length, 'place')} ${verb}`];
+  for (const repair of repairs) {
+    const where =
+      repair.position === undefined
+        ? repair.path
+        : `${repair.path}, bytes ${repair.position} to before ${repair.position + (repair.bytes ?? 0)}`;
+    lines.push(`  ${repair.code}: ${where}`, `      ${repair.repair}${lostPhrase(repair.lost)}`);
+  }
+  lines.push(
+    lost.length === 0
+      ? '  lost: nothing'
+      : `  lost: ${counted(countOf(lost), 'record')}, offsets ${rangesText(lost)}`,
+  );
+  for (const { run, path } of runs) {
+    lines.push(`  kept in: ${path}`, `  to undo: fastqueue recover ${topic} --undo ${run}`);
+  }
+  if (dryRun) lines.push(`  nothing was changed; to repair: fastqueue recover ${topic}`);
+  return lines.join('\n');
+}
+
+/** The same as an object; field names are stable. */
+export function recoverAsJson(report: RecoverReport): object {
+  return {
+    type: 'report',
+    topic: report.topic,
+    dryRun: report.dryRun,
+    repairs: report.repairs.map((repair) => ({
+      ...repair,
+      position: repair.position ?? null,
+      bytes: repair.bytes ?? null,
+    })),
+    lost: report.lost,
+    lostCount: countOf(report.lost),
+    runs: report.runs,
+  };
+}
+
+/** One line a run, with a heading; nothing where there is none. */
+export function runsText(runs: readonly RecoveryRun[]): string {
+  const heading = ['RUN', 'TOPIC', 'STATE', 'BYTES', 'LOST'];
+  const rows = runs.map((run) => [
+    run.run,
+    run.topic,
+    run.state,
+    formatSize(run.bytes),
+    rangesText(lostIn(run)) || '-',
+  ]);
+  return alignColumns([heading, ...rows], { right: [3] });
+}
+
+/** One run as an object; field names are stable. */
+export function runAsJson(run: RecoveryRun): object {
+  return {
+    type: 'run',
+    run: run.run,
+    topic: run.topic,
+    state: run.state,
+    reason: run.manifest?.reason ?? null,
+    time: run.manifest?.time ?? null,
+    path: run.path,
+    bytes: run.bytes,
+    lost: lostIn(run),
+  };
+}
+
+/** What an undo gave back. */
+export function undoText(report: UndoReport): string {
+  return report.restored === 0
+    ? `${report.topic}: the run ${report.run} had been undone already; nothing was changed`
+    : `${report.topic}: the run ${report.run} was undone: ${counted(report.restored, 'place')}, ${formatSize(report.bytes)} written back`;
+}
+
+/** `1041..1043, 1050`. */
+export function rangesText(ranges: readonly LostOffsets[]): string {
+  return ranges.map(({ from, to }) => (to - from === 1 ? String(from) : `${from}..${to - 1}`)).join(', ');
+}
+
+function lostIn(run: RecoveryRun): readonly LostOffsets[] {
+  return run.manifest !== undefined && 'lost' in run.manifest ? run.manifest.lost : [];
+}
+
+function lostPhrase(lost: readonly LostOffsets[]): string {
+  return lost.length === 0 ? '' : ` (lost: ${rangesText(lost)})`;
+}
+
+const countOf = (ranges: readonly LostOffsets[]): number =>
+  ranges.reduce((sum, { from, to }) => sum + to - from, 0);
+
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;

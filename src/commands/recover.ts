@@ -1,0 +1,79 @@
+/**
+ * `fastqueue recover`: repairs what `fastqueue verify` finds, takes a repair back, lists and purges what was kept.
+ */
+import { boolean, string } from '@oclif/core/flags';
+import { string as argument } from '@oclif/core/args';
+import { BaseCommand } from '../cli/base-command.ts';
+import { EXIT } from '../cli/exit-status.ts';
+import { listRuns, purgeRun, recoverTopics, undoRun } from '../cli/recover/recover.ts';
+import { recoverAsJson, recoverText, runAsJson, runsText, undoText } from '../cli/views/recover-view.ts';
+
+export default class Recover extends BaseCommand {
+  static override summary =
+    'Repair damage in place: offsets stay, damaged bytes are kept, and every run can be undone.';
+  static override strict = false;
+  static override args = {
+    topic: argument({ ignoreStdin: true, description: 'Topics to recover; default: all.' }),
+  };
+  static override flags = {
+    'dry-run': boolean({
+      char: 'n',
+      summary: 'Print the plan and change nothing (exit 3 if there is work).',
+    }),
+    'try-bitflip': boolean({
+      summary: 'Flip one bit of a damaged frame of at most 8 KiB where that makes its checksum right.',
+    }),
+    undo: string({ summary: 'Write back what this run replaced.', helpValue: 'RUN', exclusive: ['dry-run'] }),
+    'list-runs': boolean({ summary: 'List what is in quarantine.', exclusive: ['undo', 'dry-run'] }),
+    purge: string({
+      summary: 'Remove a run and the bytes it kept.',
+      helpValue: 'RUN',
+      exclusive: ['undo', 'list-runs', 'dry-run'],
+    }),
+  };
+
+  async run(): Promise<void> {
+    const { argv, flags } = await this.parse(Recover);
+    const work = {
+      directory: this.openDataDirectory(flags, { forWriting: true }),
+      topics: argv as string[],
+    };
+    if (flags['list-runs']) {
+      const runs = listRuns(work);
+      if (flags.json) for (const run of runs) await this.print(runAsJson(run));
+      else if (runs.length > 0) await this.print(runsText(runs));
+      return;
+    }
+    if (flags.purge !== undefined) {
+      const run = await purgeRun(work, flags.purge);
+      await this.print(flags.json ? runAsJson(run) : `${run.topic}: the run ${run.run} was removed`);
+      return;
+    }
+    if (flags.undo !== undefined) {
+      const undone = await undoRun(work, flags.undo);
+      await this.print(flags.json ? { type: 'report', ...undone } : undoText(undone));
+      return;
+    }
+    await this.#recover(work, {
+      dryRun: flags['dry-run'],
+      tryBitFlip: flags['try-bitflip'],
+      isJson: flags.json,
+    });
+  }
+
+  async #recover(
+    work: Parameters<typeof recoverTopics>[0],
+    options: { dryRun: boolean; tryBitFlip: boolean; isJson: boolean },
+  ): Promise<void> {
+    const progress = this.progress('reading');
+    try {
+      for await (const report of recoverTopics(work, { ...options, progress })) {
+        await this.print(options.isJson ? recoverAsJson(report) : recoverText(report));
+        if (options.dryRun && report.repairs.length > 0) process.exitCode = EXIT.damage;
+        if (!options.dryRun && report.lost.length > 0) process.exitCode = EXIT.recoveredWithLoss;
+      }
+    } finally {
+      progress.stop();
+    }
+  }
+}

@@ -1,0 +1,299 @@
+/**
+ * `recover`: list → plan → apply, for one topic. A dry run stops after the plan. Everything that changes the disk happens
+ * under the topic's lock; the long part, reading the log, without.
+ *
+ *     lock: what killed runs left half done, the mark, what lies behind it   → list, plan (no lock)   → lock: apply
+ */
+import { randomUUID } from 'node:crypto';
+import { dirname } from 'node:path';
+import type { HighWatermark } from './format/high-watermark.ts';
+import { isDeleted, peekMark, refuseNewer, writeMark } from './mark-file.ts';
+import { applyPlan } from './recovery-apply.ts';
+import { listDamage, type ListOptions } from './recovery-list.ts';
+import {
+  changesStores,
+  isEmptyPlan,
+  joinRanges,
+  planRecovery,
+  type LostOffsets,
+  type RecoveryPlan,
+} from './recovery-plan.ts';
+import { withRecoveryLock } from './recovery-lock.ts';
+import { listRuns, purgeRun, runPath, type RecoveryRun } from './recovery-runs.ts';
+import { listTail, markFromStores, rebuildMark, settleTail } from './recovery-tail.ts';
+import { rollBackInterrupted, undoRun, type UndoReport } from './recovery-undo.ts';
+import { markPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
+import type { LockHold } from './topic-lock.ts';
+import { settingsForNewTopic, writeTopicSettings } from './topic-settings.ts';
+
+export interface RecoverOptions {
+  readonly dryRun: boolean;
+  readonly tryBitFlip: boolean;
+  readonly lockTimeoutMs: number;
+  /** Told how many bytes of stores were read since it was told last. */
+  readonly onBytes?: (byteCount: number) => void;
+}
+
+/** One thing that was found, and what became of it (or, in a dry run, would). */
+export interface RepairReport {
+  readonly code: string;
+  /** The file concerned. */
+  readonly path: string;
+  readonly position: number | undefined;
+  readonly bytes: number | undefined;
+  /** What is done about it, as a phrase: `becomes a gap of 1 offset`. */
+  readonly repair: string;
+  readonly lost: readonly LostOffsets[];
+}
+
+export interface RecoverReport {
+  readonly topic: string;
+  readonly dryRun: boolean;
+  readonly repairs: readonly RepairReport[];
+  /** Offsets that have no record any more, ascending. */
+  readonly lost: readonly LostOffsets[];
+  /** Runs in quarantine, in the order they were made, with the path of each. */
+  readonly runs: readonly { readonly run: string; readonly path: string }[];
+}
+
+/**
+ * Repairs one topic, or says how it would be repaired.
+ *
+ * @throws FastQueueError `condition_failed` when the log changed between plan and repair; `locked`; `topic_not_found`;
+ *   `newer_format`; disk errors as themselves, which are never repaired in place
+ */
+export async function recoverTopic(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
+  return options.dryRun ? previewRecovery(context, options) : repair(context, options);
+}
+
+async function repair(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
+  const before = await withRecoveryLock(context, options.lockTimeoutMs, (hold) => prepare(context, hold));
+  const plan = planRecovery(await listDamage(context, before.mark, listOptions(options)));
+  const runs = [...before.runs];
+  if (!isEmptyPlan(plan)) {
+    runs.push(
+      ...(await withRecoveryLock(context, options.lockTimeoutMs, (hold) => apply(context, hold, plan))),
+    );
+  }
+  return {
+    topic: context.topic,
+    dryRun: false,
+    repairs: [...before.repairs, ...describePlan(context, plan)],
+    lost: joinRanges([...before.lost, ...plan.lost]),
+    runs: runs.map((run) => ({ run, path: runPath(context, run) })),
+  };
+}
+
+interface Prepared {
+  readonly mark: HighWatermark;
+  readonly repairs: readonly RepairReport[];
+  readonly lost: readonly LostOffsets[];
+  readonly runs: readonly string[];
+}
+
+/** Under the lock: whatever stands in the way of reading the log up to its mark. */
+async function prepare(context: TopicContext, hold: LockHold): Promise<Prepared> {
+  const repairs: RepairReport[] = [];
+  const runsBefore = listRuns(context);
+  const known = new Set(runsBefore.map(({ run }) => run));
+  const found = peekMark(hold.markFile);
+  if (found !== undefined && isDeleted(refuseNewer(context, found))) throw topicNotFound(context);
+  await rollBackInterrupted(context, runsBefore);
+  if (found === undefined) {
+    await rebuildMark(context, hold);
+    repairs.push(markRepair(context));
+  }
+  const sizeBefore = activeBytes(context, hold);
+  const tail = await settleTail(context, hold);
+  if (tail !== undefined) repairs.push(...describePlan(context, tail.plan));
+  const mark = peekMark(hold.markFile) as HighWatermark;
+  const runs = listRuns(context).filter(({ run }) => !known.has(run));
+  repairs.push(...cutRepairs(context, runs, sizeBefore));
+  return { mark, repairs, lost: tail?.plan.lost ?? [], runs: runs.map(({ run }) => run) };
+}
+
+function activeBytes(context: TopicContext, hold: LockHold): number {
+  const mark = peekMark(hold.markFile) as HighWatermark;
+  return context.fileSystem.status(storePath(context, mark.baseOffset))?.sizeBytes ?? 0;
+}
+
+function cutRepairs(context: TopicContext, runs: readonly RecoveryRun[], sizeBefore: number): RepairReport[] {
+  const repairs: RepairReport[] = [];
+  for (const { manifest } of runs) {
+    if (manifest === undefined || manifest.reason === 'recover') continue;
+    for (const region of manifest.regions) {
+      repairs.push({
+        code: 'torn_tail',
+        path: `${context.directory}/${region.file}`,
+        position: region.position,
+        bytes: region.byteCount,
+        repair: `cut: the store ends at byte ${region.position} of ${sizeBefore}`,
+        lost: [],
+      });
+    }
+  }
+  return repairs;
+}
+
+/** Under the lock: the plan, then topic.json. Returns the runs that were made. */
+async function apply(context: TopicContext, hold: LockHold, plan: RecoveryPlan): Promise<string[]> {
+  const runs: string[] = [];
+  if (changesStores(plan)) runs.push((await applyPlan(context, hold, plan)).run);
+  if (plan.isSettingsUnsound) {
+    const mark = peekMark(hold.markFile) as HighWatermark;
+    writeMark(hold.markFile, { ...mark, generation: mark.generation + 1 });
+    await hold.markFile.datasync();
+    const settings = settingsForNewTopic({
+      fileSystem: context.fileSystem,
+      dataDirectory: dirname(context.directory),
+      settings: {},
+    });
+    await writeTopicSettings(context, {
+      format: 1,
+      id: randomUUID(),
+      created: new Date().toISOString(),
+      settings,
+    });
+  }
+  return runs;
+}
+
+const listOptions = (options: RecoverOptions): ListOptions => ({
+  tryBitFlip: options.tryBitFlip,
+  onBytes: options.onBytes ?? (() => undefined),
+});
+
+/** The plan, seen without the lock. */
+async function previewRecovery(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
+  const found = currentMark(context);
+  const repairs = found === undefined ? [markRepair(context)] : [];
+  const mark = found ?? markFromStores(context);
+  const plans = [
+    previewTail(context, mark),
+    planRecovery(await listDamage(context, mark, listOptions(options))),
+  ];
+  return {
+    topic: context.topic,
+    dryRun: true,
+    repairs: [
+      ...repairs,
+      ...plans.flatMap((plan) => (plan === undefined ? [] : describePlan(context, plan))),
+    ],
+    lost: joinRanges(plans.flatMap((plan) => plan?.lost ?? [])),
+    runs: [],
+  };
+}
+
+function currentMark(context: TopicContext): HighWatermark | undefined {
+  if (context.fileSystem.status(markPath(context)) === undefined) return undefined;
+  const file = context.fileSystem.open(markPath(context), 'read');
+  try {
+    const mark = peekMark(file);
+    if (mark !== undefined && isDeleted(refuseNewer(context, mark))) throw topicNotFound(context);
+    return mark;
+  } finally {
+    file.close();
+  }
+}
+
+function previewTail(context: TopicContext, mark: HighWatermark): RecoveryPlan | undefined {
+  const path = storePath(context, mark.baseOffset);
+  if ((context.fileSystem.status(path)?.sizeBytes ?? 0) <= mark.position) return undefined;
+  const store = context.fileSystem.open(path, 'read');
+  try {
+    return planRecovery(listTail(context, mark, store).damage);
+  } finally {
+    store.close();
+  }
+}
+
+/** Every repair of a plan, in words. */
+function describePlan(context: TopicContext, plan: RecoveryPlan): RepairReport[] {
+  const regions = plan.regions.map((region): RepairReport => {
+    const bytes = region.endPosition - region.position;
+    return {
+      code: region.code,
+      path: storePath(context, region.baseOffset),
+      position: region.position,
+      bytes,
+      repair: phraseOf(region),
+      lost: joinRanges(region.layout.lost),
+    };
+  });
+  const segments = plan.missingSegments.map(({ baseOffset, nextOffset }): RepairReport => ({
+    code: 'missing_segment',
+    path: storePath(context, baseOffset),
+    position: undefined,
+    bytes: undefined,
+    repair: 'becomes a segment of one gap',
+    lost: joinRanges([{ from: baseOffset, to: nextOffset }]),
+  }));
+  const settings: RepairReport[] = plan.isSettingsUnsound
+    ? [
+        {
+          code: 'topic_settings',
+          path: `${context.directory}/topic.json`,
+          position: undefined,
+          bytes: undefined,
+          repair: 'written anew, with the settings that a new topic would get',
+          lost: [],
+        },
+      ]
+    : [];
+  return [...regions, ...segments, ...settings];
+}
+
+function phraseOf(region: RecoveryPlan['regions'][number]): string {
+  if (region.flip !== undefined) return `one bit of byte ${region.flip.position} is flipped back`;
+  const lostCount = region.layout.lost.reduce((sum, { from, to }) => sum + to - from, 0);
+  const movedCount = region.layout.parts.filter(({ type }) => type === 'frame').length;
+  const parts = [
+    ...(movedCount > 0 ? [`${counted(movedCount, 'frame')} put back in order`] : []),
+    ...(lostCount > 0 ? [`becomes a gap of ${counted(lostCount, 'offset')}`] : []),
+  ];
+  if (parts.length === 0) parts.push(region.layout.byteCount === 0 ? 'taken out' : 'becomes padding');
+  const how = {
+    'in-place': '',
+    extended: ', the store grows',
+    rewritten: ', the segment is written again beside itself',
+  } as const;
+  return parts.join(', ') + how[region.method];
+}
+
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
+function markRepair(context: TopicContext): RepairReport {
+  return {
+    code: 'mark_unsound',
+    path: markPath(context),
+    position: undefined,
+    bytes: undefined,
+    repair: 'made anew from the stores; acknowledged records missing behind their end cannot be known',
+    lost: [],
+  };
+}
+
+/**
+ * Takes a run back. The topic's lock is taken for it.
+ *
+ * @throws FastQueueError as undoRun does, and `locked`
+ */
+export function undoRecovery(
+  context: TopicContext,
+  options: { run: string; lockTimeoutMs: number },
+): Promise<UndoReport> {
+  return withRecoveryLock(context, options.lockTimeoutMs, (hold) => undoRun(context, hold, options.run));
+}
+
+/** Every run of a topic, oldest first. */
+export function listRecoveryRuns(context: TopicContext): RecoveryRun[] {
+  return listRuns(context);
+}
+
+/** Removes a run from quarantine: it cannot be undone afterwards. */
+export function purgeRecovery(
+  context: TopicContext,
+  options: { run: string; lockTimeoutMs: number },
+): Promise<RecoveryRun> {
+  return withRecoveryLock(context, options.lockTimeoutMs, () => purgeRun(context, options.run));
+}

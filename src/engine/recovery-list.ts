@@ -1,0 +1,181 @@
+/**
+ * What is damaged in a topic, as recovery sees it: every store of the log from its first byte to the mark, segment to
+ * segment, and topic.json. Takes no lock and changes nothing; what it finds is looked at again before anything is done.
+ */
+import { setImmediate as letOthersRun } from 'node:timers/promises';
+import { FastQueueError } from './errors.ts';
+import type { HighWatermark } from './format/high-watermark.ts';
+import { payloadChecksum } from './frame-scanner.ts';
+import type { FileHandle } from './io/file-system.ts';
+import { findFlippedBit } from './recovery-bit-flip.ts';
+import type { DamageList, MissingSegment, RegionDamage } from './recovery-plan.ts';
+import { framesWithin, headerAt, scanStore, type Hole, type StoreScan } from './recovery-scan.ts';
+import { listSegments, type LogSegment } from './segment-list.ts';
+import { storePath, type TopicContext } from './topic-directory.ts';
+import { readTopicSettings } from './topic-settings.ts';
+
+export interface ListOptions {
+  /** Look for a single flipped bit in frames that do not check out. */
+  readonly tryBitFlip: boolean;
+  /** Told how many bytes were read since it was told last. */
+  readonly onBytes: (byteCount: number) => void;
+}
+
+/** Everything that is to be repaired below the mark. */
+export async function listDamage(
+  context: TopicContext,
+  mark: HighWatermark,
+  options: ListOptions,
+): Promise<DamageList> {
+  const regions: RegionDamage[] = [];
+  const missingSegments: MissingSegment[] = [];
+  let expectedOffset = mark.startOffset;
+  let lastTimestamp: number | undefined;
+  const addMissing = (nextOffset: number, timestampAfter: number | undefined): void => {
+    if (nextOffset <= expectedOffset) return;
+    const timestamp = lastTimestamp ?? timestampAfter ?? 0;
+    missingSegments.push({ baseOffset: expectedOffset, nextOffset, timestamp });
+  };
+  const { live } = listSegments(context, mark);
+  for (const [number, segment] of live.entries()) {
+    // Superseded: its whole range lies inside the one before it.
+    if (number > 0 && segment.endOffset <= expectedOffset && !segment.isActive) continue;
+    const store = context.fileSystem.open(storePath(context, segment.baseOffset), 'read');
+    try {
+      const found = listSegment(context, { store, segment, mark, lastTimestamp }, options);
+      if (segment.baseOffset > expectedOffset) addMissing(segment.baseOffset, found.firstTimestamp);
+      regions.push(...found.regions);
+      expectedOffset = found.nextOffset;
+      lastTimestamp = found.lastTimestamp ?? lastTimestamp;
+      options.onBytes(segment.sizeBytes);
+    } finally {
+      store.close();
+    }
+    await letOthersRun();
+  }
+  if (live.at(-1)?.isActive !== true) {
+    addMissing(mark.baseOffset, undefined);
+    expectedOffset = mark.baseOffset;
+    missingSegments.push({
+      baseOffset: mark.baseOffset,
+      nextOffset: mark.nextOffset,
+      timestamp: lastTimestamp ?? mark.timestamp,
+    });
+  }
+  return {
+    topic: context.topic,
+    generation: mark.generation,
+    regions,
+    missingSegments,
+    misnamedStores: [],
+    indexes: [],
+    isSettingsUnsound: readTopicSettings(context) === undefined,
+  };
+}
+
+interface SegmentRequest {
+  readonly store: FileHandle;
+  readonly segment: LogSegment;
+  readonly mark: HighWatermark;
+  /** Of the last frame before this segment. */
+  readonly lastTimestamp: number | undefined;
+}
+
+interface SegmentDamage {
+  readonly regions: readonly RegionDamage[];
+  /** Where the segment ends once it is repaired. */
+  readonly nextOffset: number;
+  readonly firstTimestamp: number | undefined;
+  readonly lastTimestamp: number | undefined;
+}
+
+function listSegment(context: TopicContext, request: SegmentRequest, options: ListOptions): SegmentDamage {
+  const { store, segment, mark } = request;
+  const storeBytes = store.status().sizeBytes;
+  const endPosition = segment.isActive ? Math.min(storeBytes, mark.position) : storeBytes;
+  const scan = scanStore(context, {
+    store,
+    baseOffset: segment.baseOffset,
+    position: 0,
+    offset: segment.baseOffset,
+    endPosition,
+    endOffset: segment.endOffset,
+    minTimestamp: -Infinity,
+  });
+  if (scan.nextOffset > segment.endOffset && segment.isActive) throw tooMany(context, store, scan);
+  const holes = [...scan.holes];
+  // A sealed store that ends at a frame, early: the segment behind it is missing.
+  const endsEarly = segment.isActive && scan.nextOffset < segment.endOffset;
+  const isCut = scan.goodEndPosition < endPosition || endsEarly || (storeBytes === 0 && !segment.isActive);
+  if (isCut) {
+    holes.push({
+      position: scan.goodEndPosition,
+      endPosition,
+      offset: scan.nextOffset,
+      nextOffset: Math.max(scan.nextOffset, segment.endOffset),
+      timestampBefore: scan.lastTimestamp,
+      timestampAfter: undefined,
+    });
+  }
+  const regions = holes.map((hole) =>
+    describe(hole, { ...request, storeBytes, isEnd: hole.endPosition === endPosition }, options),
+  );
+  return {
+    regions,
+    nextOffset: isCut ? Math.max(scan.nextOffset, segment.endOffset) : scan.nextOffset,
+    firstTimestamp: headerAt(store, 0)?.timestamp,
+    lastTimestamp: scan.lastTimestamp,
+  };
+}
+
+/** A hole as a plan needs it. */
+export function describe(
+  hole: Hole,
+  request: {
+    store: FileHandle;
+    segment: { baseOffset: number; isActive: boolean };
+    lastTimestamp: number | undefined;
+    storeBytes: number;
+    isEnd: boolean;
+  },
+  options: { tryBitFlip: boolean },
+): RegionDamage {
+  const { store, segment, storeBytes } = request;
+  const { position, endPosition, offset, nextOffset } = hole;
+  const flip = options.tryBitFlip ? findFlippedBit(store, hole) : undefined;
+  const moved = flip === undefined ? framesWithin(store, hole) : [];
+  return {
+    code: codeOf(hole, { store, isTail: segment.isActive && request.isEnd, isMoved: moved.length > 0 }),
+    baseOffset: segment.baseOffset,
+    position,
+    endPosition,
+    offset,
+    nextOffset,
+    timestamp: hole.timestampBefore ?? hole.timestampAfter ?? request.lastTimestamp ?? 0,
+    moved,
+    checksum: payloadChecksum(store, { position, byteCount: endPosition - position }),
+    storeBytes,
+    flip,
+  };
+}
+
+function codeOf(hole: Hole, facts: { store: FileHandle; isTail: boolean; isMoved: boolean }): string {
+  if (facts.isMoved) return 'misplaced_frames';
+  if (hole.nextOffset === hole.offset) return 'foreign_bytes';
+  const header = headerAt(facts.store, hole.position);
+  const isOneFrame =
+    header !== undefined &&
+    hole.position + header.frameBytes === hole.endPosition &&
+    hole.nextOffset === hole.offset + 1;
+  if (isOneFrame) return 'bad_checksum';
+  return facts.isTail ? 'missing_tail' : 'bad_length';
+}
+
+function tooMany(context: TopicContext, store: FileHandle, scan: StoreScan): FastQueueError {
+  return new FastQueueError(
+    'recovery_incomplete',
+    `${store.path} holds records up to offset ${scan.nextOffset - 1} before the byte that the high-water mark of ` +
+      `"${context.topic}" names, which says fewer. Nothing was changed. Repair into a new directory with --out.`,
+    { topic: context.topic, path: store.path, endOffset: scan.nextOffset },
+  );
+}
