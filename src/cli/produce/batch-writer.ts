@@ -58,6 +58,8 @@ export class BatchWriter {
   #batch: OpenBatch;
   #isFirstBatch = true;
   #underWay: Promise<void> | undefined;
+  /** True from `pause` until more frames come: what there is need not wait to become more. */
+  #isPaused = false;
   #failure: { readonly error: unknown } | undefined;
   #lingerTimer: NodeJS.Timeout | undefined;
   #predictedOffset: number;
@@ -112,6 +114,7 @@ export class BatchWriter {
   /** Tells of frames that were written to the target. */
   add(frames: { recordCount: number; outputEnd: number; inputPosition: InputPosition }): void {
     const batch = this.#batch;
+    this.#isPaused = false;
     batch.recordCount += frames.recordCount;
     batch.end = frames.outputEnd;
     batch.inputPosition = frames.inputPosition;
@@ -142,6 +145,7 @@ export class BatchWriter {
 
   /** To be called when no more input is there at the moment: stores what there is, now or when the linger time is over. */
   pause(): void {
+    this.#isPaused = true;
     if (this.isEmpty || this.#underWay !== undefined || this.#failure !== undefined) return;
     const waitMs = this.#batch.timestamp + this.#options.lingerMs - Date.now();
     if (waitMs <= 0) {
@@ -183,8 +187,8 @@ export class BatchWriter {
     this.#predictedOffset = batch.firstOffset + batch.recordCount;
     this.#underWay = this.#store(batch).finally(() => {
       this.#underWay = undefined;
-      // What came meanwhile has waited for this one.
-      this.pause();
+      // What came meanwhile has waited for this one, unless more of it is being framed right now.
+      if (this.#isPaused) this.pause();
     });
     this.#batch = this.#openBatch(batch.slot === SLOTS[0] ? SLOTS[1] : SLOTS[0]);
   }

@@ -1,13 +1,14 @@
 /**
- * Where produce reads from. Files are read synchronously (they never keep the process waiting); pipes, sockets and
- * terminals by notification, because a blocking read in a thread could not be interrupted by a signal.
+ * Where produce reads from. Files are read synchronously (they never keep the process waiting). Pipes and sockets too as
+ * long as something is there, straight to where it is wanted, and by notification where nothing is; terminals by
+ * notification only. A blocking read in a thread could not be interrupted by a signal.
  *
  * An input is read once, from front to back, by one reader at a time.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { isatty } from 'node:tty';
-import { FastQueueError, fromSystemError } from '../../engine/index.ts';
+import { errnoOf, FastQueueError, fromSystemError } from '../../engine/index.ts';
 import type { Output } from '../output.ts';
 
 export interface ByteInput {
@@ -17,7 +18,7 @@ export interface ByteInput {
   readonly isImmediate: boolean;
   /**
    * Fills the beginning of `target` with what there is, at least one byte, and returns how many; 0 at the end, or once
-   * `stop` was called.
+   * `stop` was called. A promise means that nothing was there.
    *
    * @throws FastQueueError `io_error`, `permission_denied`
    */
@@ -87,6 +88,8 @@ class StreamInput implements ByteInput {
   readonly path: string | undefined;
   readonly isImmediate = false;
   readonly #stream: Socket;
+  /** Undefined for a terminal, which is not ours to read from directly. */
+  readonly #descriptor: number | undefined;
   /** What has come and was not asked for yet. */
   #pending: Buffer = Buffer.alloc(0);
   #hasEnded = false;
@@ -95,7 +98,9 @@ class StreamInput implements ByteInput {
 
   constructor(path: string | undefined, descriptor: number) {
     this.path = path;
-    this.#stream = isatty(descriptor) ? this.#openTerminal() : this.#openSocket(descriptor);
+    const isTerminal = isatty(descriptor);
+    this.#stream = isTerminal ? this.#openTerminal() : this.#openSocket(descriptor);
+    this.#descriptor = isTerminal ? undefined : descriptor;
     this.#stream.on('end', () => {
       this.#end();
     });
@@ -108,7 +113,28 @@ class StreamInput implements ByteInput {
     });
   }
 
-  async read(target: Buffer): Promise<number> {
+  read(target: Buffer): number | Promise<number> {
+    if (this.#pending.length === 0 && !this.#hasEnded) {
+      const byteCount = this.#readAtHand(target);
+      if (byteCount !== undefined) return byteCount;
+    }
+    return this.#readPending(target);
+  }
+
+  /** Reads without waiting, past the stream, which has made the descriptor non-blocking. Undefined: nothing is there. */
+  #readAtHand(target: Buffer): number | undefined {
+    if (this.#descriptor === undefined) return undefined;
+    try {
+      const byteCount = readSync(this.#descriptor, target);
+      if (byteCount === 0) this.#end();
+      return byteCount;
+    } catch (error) {
+      if (errnoOf(error) === 'EAGAIN') return undefined;
+      throw fromSystemError(error, 'read', { path: this.path ?? 'standard input' });
+    }
+  }
+
+  async #readPending(target: Buffer): Promise<number> {
     if (this.#pending.length === 0 && !this.#hasEnded) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -175,16 +201,22 @@ export function countInput(
   options: { progress: { doneBytes: number }; teeTo: Output | undefined },
 ): ByteInput {
   const { progress, teeTo } = options;
-  const copy = async (target: Buffer, reading: number | Promise<number>): Promise<number> => {
-    const byteCount = await reading;
+  const count = (byteCount: number): number => {
     progress.doneBytes += byteCount;
+    return byteCount;
+  };
+  const copy = async (target: Buffer, reading: number | Promise<number>): Promise<number> => {
+    const byteCount = count(await reading);
     if (teeTo !== undefined) await teeTo.write(Buffer.from(target.subarray(0, byteCount)));
     return byteCount;
   };
   return {
     path: input.path,
     isImmediate: input.isImmediate,
-    read: (target) => copy(target, input.read(target)),
+    read: (target) => {
+      const reading = input.read(target);
+      return teeTo === undefined && typeof reading === 'number' ? count(reading) : copy(target, reading);
+    },
     stop: () => {
       input.stop();
     },

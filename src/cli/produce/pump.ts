@@ -50,9 +50,11 @@ export class Pump {
     for (let isFinal = false; !writer.hasFailed;) {
       await this.#frameAll(feed, isFinal);
       if (isFinal || this.#isStopped()) return;
-      if (!feed.input.isImmediate) writer.pause();
       this.#makeRoom();
-      const byteCount = await feed.read(this.#window(feed));
+      const reading = feed.read(this.#window(feed));
+      // There is nothing at the moment: what is framed is stored rather than kept waiting.
+      if (typeof reading !== 'number' && !feed.input.isImmediate) writer.pause();
+      const byteCount = await reading;
       if (this.#isStopped()) return;
       this.#end += byteCount;
       isFinal = byteCount === 0;

@@ -29,6 +29,12 @@ export interface FileHandle {
   read(target: Uint8Array, position: number): number;
   /** One write. Returns the bytes written, which may be fewer than given without any error: the caller must look. */
   write(source: Uint8Array, position: number): number;
+  /**
+   * One write whose bytes and size are on the disk when it resolves, all of it on another thread, so that the caller may
+   * work on meanwhile. Returns as `write` does; `source` must not change until then. Undefined where there is no better
+   * way than `write` and `datasync`.
+   */
+  writeDurably?(source: Uint8Array, position: number): Promise<number>;
   /** `fdatasync`: the bytes and the size are on the disk when this resolves. */
   datasync(): Promise<void>;
   /** `fsync`. */
