@@ -150,9 +150,7 @@ export class Log {
     }
     return new Promise((resolve, reject) => {
       this.#pending.push({ source, frameBytes, expectedOffset: options.expectedOffset, resolve, reject });
-      this.#draining ??= this.#drain().finally(() => {
-        this.#draining = undefined;
-      });
+      this.#draining ??= this.#drain();
     });
   }
 
@@ -189,6 +187,8 @@ export class Log {
         for (const pending of this.#pending.splice(0)) pending.reject(error);
       }
     }
+    // In the same turn as the last look at the queue: who appends upon a refusal must start the next drain.
+    this.#draining = undefined;
   }
 
   async #appendNextGroup(): Promise<void> {
@@ -215,8 +215,10 @@ export class Log {
       const hold = await this.#lock.acquire(this.#options.lockTimeoutMs);
       if (hold !== 'moved') return hold;
       this.#forgetSegment();
+      // Opened before the other is closed: where there is no topic of that name, the next append asks again.
+      const reopened = TopicLock.open(this.#context);
       this.#lock.close();
-      this.#lock = TopicLock.open(this.#context);
+      this.#lock = reopened;
     }
   }
 
@@ -230,6 +232,9 @@ export class Log {
     if (status === undefined || this.#segment?.baseOffset !== mark.baseOffset) {
       await this.#openSegment(mark);
       status = this.#activeSegment.store.status();
+    } else if (mark.position !== this.#mark?.position) {
+      // Another writer has appended, and written its index entries behind those that this one knows.
+      this.#activeSegment.index.catchUp(mark.position);
     }
     this.#mark = mark;
     if (status.sizeBytes !== mark.position || isFailed(mark)) await this.#settle(hold, mark);

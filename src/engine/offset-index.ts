@@ -10,7 +10,7 @@ import type { FileHandle } from './io/file-system.ts';
 import { indexPath, type TopicContext } from './topic-directory.ts';
 
 /** Entries looked at together when the last sound one is searched for backwards. */
-const BLOCK_ENTRIES = 2048;
+const BLOCK_ENTRIES = 256;
 
 /** Writes the index of the active segment. Used under the topic's lock, after the store's sync. */
 export class IndexWriter {
@@ -51,9 +51,26 @@ export class IndexWriter {
     this.#baseOffset = segment.baseOffset;
     this.#intervalBytes = segment.indexIntervalBytes;
     this.#file = file;
-    const last = file === undefined ? undefined : lastSoundEntry(file, segment);
+    this.#endPosition = 0;
+    this.#nextEntryPosition = 0;
+    this.#findEnd(segment.storeBytes);
+  }
+
+  /** Goes on behind what another writer has written since. An index that cannot be read is left to itself. */
+  catchUp(storeBytes: number): void {
+    try {
+      this.#findEnd(storeBytes);
+    } catch (error) {
+      if (!(error instanceof FastQueueError)) throw error;
+      this.close();
+    }
+  }
+
+  #findEnd(storeBytes: number): void {
+    if (this.#file === undefined) return;
+    const last = lastSoundEntry(this.#file, { baseOffset: this.#baseOffset, storeBytes });
     this.#endPosition = last === undefined ? 0 : last.end;
-    this.#nextEntryPosition = last === undefined ? 0 : last.entry.position + segment.indexIntervalBytes;
+    this.#nextEntryPosition = last === undefined ? 0 : last.entry.position + this.#intervalBytes;
   }
 
   /** The first frame that begins here or later gets the next entry: a position in the store. */
