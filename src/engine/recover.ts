@@ -139,6 +139,7 @@ function cutRepairs(context: TopicContext, runs: readonly RecoveryRun[], sizeBef
 async function apply(context: TopicContext, hold: LockHold, plan: RecoveryPlan): Promise<string[]> {
   const runs: string[] = [];
   if (changesStores(plan)) runs.push((await applyPlan(context, hold, plan)).run);
+  if (plan.activeEndPosition !== undefined) await moveMark(context, hold, plan.activeEndPosition);
   if (plan.isSettingsUnsound) {
     const mark = peekMark(hold.markFile) as HighWatermark;
     writeMark(hold.markFile, { ...mark, generation: mark.generation + 1 });
@@ -156,6 +157,14 @@ async function apply(context: TopicContext, hold: LockHold, plan: RecoveryPlan):
     });
   }
   return runs;
+}
+
+/** A recovery that was killed let the store end earlier than the mark says: no offset is missing, only the byte is wrong. */
+async function moveMark(context: TopicContext, hold: LockHold, position: number): Promise<void> {
+  const mark = peekMark(hold.markFile) as HighWatermark;
+  if (activeBytes(context, hold) !== position || mark.position <= position) return;
+  writeMark(hold.markFile, { ...mark, position, generation: mark.generation + 1 });
+  await hold.markFile.datasync();
 }
 
 const listOptions = (options: RecoverOptions): ListOptions => ({
@@ -240,7 +249,8 @@ function describePlan(context: TopicContext, plan: RecoveryPlan): RepairReport[]
         },
       ]
     : [];
-  return [...regions, ...segments, ...settings];
+  const mark = plan.activeEndPosition === undefined ? [] : [movedMark(context, plan.activeEndPosition)];
+  return [...regions, ...segments, ...settings, ...mark];
 }
 
 function phraseOf(region: RecoveryPlan['regions'][number]): string {
@@ -261,6 +271,17 @@ function phraseOf(region: RecoveryPlan['regions'][number]): string {
 }
 
 const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
+function movedMark(context: TopicContext, position: number): RepairReport {
+  return {
+    code: 'mark_unsound',
+    path: markPath(context),
+    position: undefined,
+    bytes: undefined,
+    repair: `names byte ${position}, where the active store ends, again; no offset is missing`,
+    lost: [],
+  };
+}
 
 function markRepair(context: TopicContext): RepairReport {
   return {

@@ -31,6 +31,7 @@ export async function listDamage(
   const missingSegments: MissingSegment[] = [];
   let expectedOffset = mark.startOffset;
   let lastTimestamp: number | undefined;
+  let activeEndPosition: number | undefined;
   const addMissing = (nextOffset: number, timestampAfter: number | undefined): void => {
     if (nextOffset <= expectedOffset) return;
     const timestamp = lastTimestamp ?? timestampAfter ?? 0;
@@ -45,6 +46,7 @@ export async function listDamage(
       const found = listSegment(context, { store, segment, mark, lastTimestamp }, options);
       if (segment.baseOffset > expectedOffset) addMissing(segment.baseOffset, found.firstTimestamp);
       regions.push(...found.regions);
+      activeEndPosition = found.activeEndPosition;
       expectedOffset = found.nextOffset;
       lastTimestamp = found.lastTimestamp ?? lastTimestamp;
       options.onBytes(segment.sizeBytes);
@@ -70,6 +72,7 @@ export async function listDamage(
     misnamedStores: [],
     indexes: [],
     isSettingsUnsound: readTopicSettings(context) === undefined,
+    activeEndPosition,
   };
 }
 
@@ -87,6 +90,8 @@ interface SegmentDamage {
   readonly nextOffset: number;
   readonly firstTimestamp: number | undefined;
   readonly lastTimestamp: number | undefined;
+  /** As in DamageList. */
+  readonly activeEndPosition: number | undefined;
 }
 
 function listSegment(context: TopicContext, request: SegmentRequest, options: ListOptions): SegmentDamage {
@@ -125,6 +130,7 @@ function listSegment(context: TopicContext, request: SegmentRequest, options: Li
     nextOffset: isCut ? Math.max(scan.nextOffset, segment.endOffset) : scan.nextOffset,
     firstTimestamp: headerAt(store, 0)?.timestamp,
     lastTimestamp: scan.lastTimestamp,
+    activeEndPosition: segment.isActive && !isCut && storeBytes < mark.position ? storeBytes : undefined,
   };
 }
 

@@ -58,6 +58,8 @@ export interface DamageList {
   /** Base offsets of segments whose index is to be made again. */
   readonly indexes: readonly number[];
   readonly isSettingsUnsound: boolean;
+  /** Size of the active store where no offset is missing in it and yet the mark names a later byte. */
+  readonly activeEndPosition?: number | undefined;
 }
 
 /**
@@ -80,6 +82,7 @@ export interface RecoveryPlan {
   readonly misnamedStores: readonly MisnamedStore[];
   readonly indexes: readonly number[];
   readonly isSettingsUnsound: boolean;
+  readonly activeEndPosition?: number | undefined;
   /** Offsets that will have no record, ascending. */
   readonly lost: readonly LostOffsets[];
 }
@@ -98,7 +101,8 @@ export function planRecovery(damage: DamageList): RecoveryPlan {
 
 /** True where there is nothing to do. */
 export function isEmptyPlan(plan: RecoveryPlan): boolean {
-  return !changesStores(plan) && plan.indexes.length === 0 && !plan.isSettingsUnsound;
+  const isElse = plan.isSettingsUnsound || plan.activeEndPosition !== undefined;
+  return !changesStores(plan) && plan.indexes.length === 0 && !isElse;
 }
 
 /** True where a store is patched, made, moved or replaced. */

@@ -114,8 +114,8 @@ export class RecoveryScene {
   }
 
   /** How what can be read now differs from the healthy log: nothing, if only these offsets are gaps and all else is there. */
-  async differences(lost: ReadonlySet<number>): Promise<string[]> {
-    const now = await this.scratch.everyOffset();
+  async differences(lost: ReadonlySet<number>, fileSystem?: FileSystem): Promise<string[]> {
+    const now = await this.scratch.everyOffset(fileSystem);
     const differences: string[] = [];
     for (const [offset, expected] of this.#seen) {
       const wanted = lost.has(offset) ? 'gap 1' : expected;

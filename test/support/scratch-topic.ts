@@ -47,8 +47,8 @@ export class ScratchTopic {
   }
 
   /** What every offset holds from the start of the log to its end: payload and timestamp, or the gap that it is in. */
-  async everyOffset(): Promise<Map<number, Seen>> {
-    const topic = await this.dataDirectory().openTopic(TOPIC, { mode: 'read' });
+  async everyOffset(fileSystem?: FileSystem): Promise<Map<number, Seen>> {
+    const topic = await this.dataDirectory(fileSystem).openTopic(TOPIC, { mode: 'read' });
     const seen = new Map<number, Seen>();
     for await (const entry of topic.records()) note(seen, entry);
     await topic.close();
