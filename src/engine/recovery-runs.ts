@@ -143,12 +143,20 @@ export function copyPath(
 function readRun(context: TopicContext, run: string): RecoveryRun {
   const path = runPath(context, run);
   const names = context.fileSystem.list(path) ?? [];
-  const manifest = names.includes(MANIFEST_FILE) ? readManifest(context, run) : undefined;
+  const found = names.includes(MANIFEST_FILE) ? readManifest(context, run) : undefined;
+  const manifest = found !== undefined && hasAllFiles(found, names) ? found : undefined;
   const bytes = names.reduce(
     (sum, name) => sum + (context.fileSystem.status(join(path, name))?.sizeBytes ?? 0),
     0,
   );
   return { run, topic: context.topic, path, manifest, bytes, state: stateOf(names, manifest) };
+}
+
+/** A power cut may leave the manifest and not yet all that it names: then nothing had been changed either. */
+function hasAllFiles(manifest: QuarantineManifest | RecoverManifest, names: readonly string[]): boolean {
+  const contents = isRecoverManifest(manifest) ? manifest.changes.map(({ content }) => content) : [];
+  const wanted = [...manifest.regions.map(({ copy }) => copy), ...contents];
+  return wanted.every((name) => name === undefined || names.includes(name));
 }
 
 function stateOf(names: readonly string[], manifest: QuarantineManifest | undefined): RunState {

@@ -14,7 +14,7 @@ const SEALED = '00000000000000000003.store';
 const ACTIVE = '00000000000000000007.store';
 
 /** Whatever else may be gone, these files' bytes are what the process died with, or what was synced. */
-const CRASHES: readonly Crash[] = ['killed', 'forgotten', 1, 2, 3, 4, 5, 6];
+const CRASHES: readonly Crash[] = ['killed', 'forgotten', 1, 2, 3, 4, 5, 6, 7, 8];
 
 function without(bytes: Buffer, number: number): Buffer {
   const frames = framePositions(bytes);
@@ -89,7 +89,7 @@ describe('recover and undo, ended at every change of the disk', () => {
         [3, 1],
       ],
       {
-        payload: (offset) => Buffer.from(`record ${offset} `.padEnd(12 + ((offset * 7) % 9), '.')),
+        payload: (offset) => Buffer.from(`record ${offset} `.padEnd(40 + ((offset * 7) % 29), '.')),
       },
     );
   });

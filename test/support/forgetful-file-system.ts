@@ -71,10 +71,12 @@ class Node {
 
 /** Numbers from 0 to 1 that follow from the seed. */
 function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
+  let state = Math.imul(seed, 2654435761) >>> 0;
   return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
 }
 
@@ -262,11 +264,14 @@ function copyAfterCrash(node: Node, crash: Crash, random: (() => number) | undef
   return copy;
 }
 
+/** Fewer bytes than this are written at once or not at all: they lie within one sector. */
+const TORN_FROM_BYTES = 65;
+
 /** All of a change, none of it, or of a write the first part. */
 function applySome(node: Node, change: Change, random: () => number): void {
   const share = random() * 3;
   if (share < 1) return;
-  if (share < 2 || change.type !== 'write') {
+  if (share < 2 || change.type !== 'write' || change.bytes.length < TORN_FROM_BYTES) {
     node.apply(change);
     return;
   }
