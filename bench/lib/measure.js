@@ -1,0 +1,56 @@
+/**
+ * Runs commands in turn and compares them within one run: A B A B …, so that a machine whose speed drifts drifts for
+ * both. Seconds are the whole process's, start-up included. Everything reported is a median.
+ */
+import { spawnSync } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const PEAK_HOOK = fileURLToPath(new URL('peak.cjs', import.meta.url));
+
+export const median = (values) => {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+};
+
+/** Seconds that a shell command takes. @throws Error when it fails */
+export function seconds(command, options = {}) {
+  const start = process.hrtime.bigint();
+  const { status, stderr } = spawnSync('/bin/sh', ['-c', command], {
+    stdio: ['ignore', options.keepsOutput ? 'inherit' : 'ignore', 'pipe'],
+    env: { ...process.env, ...options.env },
+  });
+  const elapsed = Number(process.hrtime.bigint() - start) / 1e9;
+  if (status !== (options.status ?? 0)) throw new Error(`${command} ended with ${status}: ${stderr}`);
+  return elapsed;
+}
+
+/** Peak resident MB of the node process that `command` starts with `$PEAK_NODE`. */
+export function peakMegabytes(command, directory) {
+  const file = `${directory}/peak`;
+  rmSync(file, { force: true });
+  const env = { PEAK_FILE: file, NODE_OPTIONS: `--require=${PEAK_HOOK}` };
+  seconds(command, { env });
+  return Math.max(...readFileSync(file, 'utf8').trim().split('\n').map(Number)) / 1024;
+}
+
+/**
+ * Runs every contender once in each round.
+ *
+ * @param contenders name → { prepare?, run } where `run` is a shell command, or a function that returns seconds
+ * @returns name → seconds of each round
+ */
+export async function inTurn(contenders, rounds) {
+  const times = Object.fromEntries(Object.keys(contenders).map((name) => [name, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, { prepare, run }] of Object.entries(contenders)) {
+      prepare?.();
+      times[name].push(typeof run === 'string' ? seconds(run) : await run());
+    }
+  }
+  return times;
+}
+
+/** Median over the rounds of how many times as fast `a` was as `b`. */
+export const speedRatio = (times, a, b) => median(times[a].map((each, round) => times[b][round] / each));

@@ -1,0 +1,39 @@
+/** classic-level: a synced batch for each MiB of lines. node level.js INPUT DIRECTORY */
+import { ClassicLevel } from 'classic-level';
+import { batchesOf, report } from './common.js';
+
+const [input, directory] = process.argv.slice(2);
+const database = new ClassicLevel(`${directory}/queue.level`, {
+  keyEncoding: 'buffer',
+  valueEncoding: 'buffer',
+  compression: false,
+});
+await database.open();
+await report({
+  produce: async () => {
+    let offset = 0;
+    for (const lines of batchesOf(input)) {
+      const batch = database.batch();
+      for (const line of lines) {
+        const key = Buffer.allocUnsafe(4);
+        key.writeUInt32BE(offset++);
+        batch.put(key, line);
+      }
+      await batch.write({ sync: true });
+    }
+  },
+  consume: async () => {
+    let bytes = 0;
+    const iterator = database.values({ highWaterMarkBytes: 1 << 20 });
+    for (
+      let values = await iterator.nextv(10_000);
+      values.length > 0;
+      values = await iterator.nextv(10_000)
+    ) {
+      for (const value of values) bytes += value.length;
+    }
+    await iterator.close();
+    return bytes;
+  },
+});
+await database.close();

@@ -1,0 +1,74 @@
+/**
+ * Redis Streams over a Unix socket, commands pipelined a MiB at a time, replies only counted: no client is faster.
+ * node redis.js INPUT DIRECTORY always|everysec
+ */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { batchesOf, report } from './common.js';
+
+const [input, directory, fsync] = process.argv.slice(2);
+const socketPath = `${directory}/redis.sock`;
+const server = spawn(
+  'redis-server',
+  ['--port', '0', '--unixsocket', socketPath, '--dir', directory, '--save', '', '--appendonly', 'yes'].concat(
+    ['--appendfsync', fsync],
+  ),
+  { stdio: 'ignore' },
+);
+while (!existsSync(socketPath)) await delay(20);
+const socket = connect(socketPath);
+const LINE_FEED = 0x0a;
+const CRLF = Buffer.from('\r\n');
+const PAGE = 10_000;
+let lineFeeds = 0;
+let wanted = Infinity;
+let arrived;
+let bytesSeen = 0;
+socket.on('data', (chunk) => {
+  bytesSeen += chunk.length;
+  for (let at = chunk.indexOf(LINE_FEED); at !== -1; at = chunk.indexOf(LINE_FEED, at + 1)) lineFeeds += 1;
+  if (lineFeeds >= wanted) arrived();
+});
+
+/** Sends commands and waits until the replies have had so many line ends. */
+async function ask(bytes, lineFeedCount) {
+  lineFeeds = 0;
+  wanted = lineFeedCount;
+  const reply = new Promise((resolve) => (arrived = resolve));
+  socket.write(bytes);
+  await reply;
+}
+
+let count = 0;
+await report({
+  produce: async () => {
+    for (const lines of batchesOf(input)) {
+      const pieces = [];
+      for (const line of lines) {
+        const id = `0-${++count}`;
+        pieces.push(
+          Buffer.from(
+            `*5\r\n$4\r\nXADD\r\n$1\r\nq\r\n$${id.length}\r\n${id}\r\n$1\r\np\r\n$${line.length}\r\n`,
+          ),
+          line,
+          CRLF,
+        );
+      }
+      // Each reply is the id: a length and a text, a line each.
+      await ask(Buffer.concat(pieces), 2 * lines.length);
+    }
+  },
+  consume: async () => {
+    for (let from = 1; from <= count; from += PAGE) {
+      const size = Math.min(PAGE, count - from + 1);
+      // An entry is eight lines: its array, its id, its fields, the field's name and the payload, lengths included.
+      await ask(`XRANGE q 0-${from} + COUNT ${size}\r\n`, 8 * size + 1);
+    }
+    return bytesSeen;
+  },
+}).finally(() => {
+  socket.destroy();
+  server.kill();
+});
