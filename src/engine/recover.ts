@@ -19,7 +19,8 @@ import {
   type RecoveryPlan,
 } from './recovery-plan.ts';
 import { withRecoveryLock } from './recovery-lock.ts';
-import { listRuns, purgeRun, runPath, type RecoveryRun } from './recovery-runs.ts';
+import { findMisnamed, renameStores } from './recovery-names.ts';
+import { listRuns, purgeRun, runPath, type RecoveryRun, type RenamedStore } from './recovery-runs.ts';
 import { listTail, markFromStores, rebuildMark, settleTail } from './recovery-tail.ts';
 import { rollBackInterrupted, undoRun, type UndoReport } from './recovery-undo.ts';
 import { markPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
@@ -103,6 +104,9 @@ async function prepare(context: TopicContext, hold: LockHold): Promise<Prepared>
     await rebuildMark(context, hold);
     repairs.push(markRepair(context));
   }
+  const misnamed = findMisnamed(context);
+  if (misnamed.length > 0) await renameStores(context, hold, misnamed);
+  repairs.push(...misnamed.map((store) => renameRepair(context, store)));
   const sizeBefore = activeBytes(context, hold);
   const tail = await settleTail(context, hold);
   if (tail !== undefined) repairs.push(...describePlan(context, tail.plan));
@@ -176,6 +180,12 @@ const listOptions = (options: RecoverOptions): ListOptions => ({
 async function previewRecovery(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
   const found = currentMark(context);
   const repairs = found === undefined ? [markRepair(context)] : [];
+  const misnamed = findMisnamed(context);
+  if (misnamed.length > 0) {
+    // What is damaged inside them can only be seen once they have their names.
+    repairs.push(...misnamed.map((store) => renameRepair(context, store)));
+    return { topic: context.topic, dryRun: true, repairs, lost: [], runs: [] };
+  }
   const mark = found ?? markFromStores(context);
   const plans = [
     previewTail(context, mark),
@@ -271,6 +281,17 @@ function phraseOf(region: RecoveryPlan['regions'][number]): string {
 }
 
 const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
+function renameRepair(context: TopicContext, { from, to }: RenamedStore): RepairReport {
+  return {
+    code: 'misplaced_frames',
+    path: storePath(context, from),
+    position: undefined,
+    bytes: undefined,
+    repair: `holds the offsets from ${to} on and gets the name of that segment`,
+    lost: [],
+  };
+}
 
 function movedMark(context: TopicContext, position: number): RepairReport {
   return {

@@ -69,7 +69,6 @@ export async function listDamage(
     generation: mark.generation,
     regions,
     missingSegments,
-    misnamedStores: [],
     indexes: [],
     isSettingsUnsound: readTopicSettings(context) === undefined,
     activeEndPosition,

@@ -40,21 +40,12 @@ export interface MissingSegment {
   readonly timestamp: number;
 }
 
-/** Stores whose contents belong under another name of those here. */
-export interface MisnamedStore {
-  readonly baseOffset: number;
-  /** Base offset that its frames check out from. */
-  readonly actualBaseOffset: number;
-  readonly storeBytes: number;
-}
-
 export interface DamageList {
   readonly topic: string;
   /** Of the mark that all was seen under. */
   readonly generation: number;
   readonly regions: readonly RegionDamage[];
   readonly missingSegments: readonly MissingSegment[];
-  readonly misnamedStores: readonly MisnamedStore[];
   /** Base offsets of segments whose index is to be made again. */
   readonly indexes: readonly number[];
   readonly isSettingsUnsound: boolean;
@@ -79,7 +70,6 @@ export interface RecoveryPlan {
   /** By segment, then by position. */
   readonly regions: readonly RegionRepair[];
   readonly missingSegments: readonly MissingSegment[];
-  readonly misnamedStores: readonly MisnamedStore[];
   readonly indexes: readonly number[];
   readonly isSettingsUnsound: boolean;
   readonly activeEndPosition?: number | undefined;
@@ -107,7 +97,7 @@ export function isEmptyPlan(plan: RecoveryPlan): boolean {
 
 /** True where a store is patched, made, moved or replaced. */
 export function changesStores(plan: RecoveryPlan): boolean {
-  return plan.regions.length + plan.missingSegments.length + plan.misnamedStores.length > 0;
+  return plan.regions.length + plan.missingSegments.length > 0;
 }
 
 function planRegion(region: RegionDamage): RegionRepair {

@@ -196,7 +196,6 @@ export function listTail(
     generation: mark.generation,
     regions: holes.map((hole) => describe(hole, request, { tryBitFlip: false })),
     missingSegments: [],
-    misnamedStores: [],
     indexes: [],
     isSettingsUnsound: false,
   };

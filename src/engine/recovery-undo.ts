@@ -6,11 +6,13 @@
  */
 import { FastQueueError } from './errors.ts';
 import { classifyTopicFile } from './format/file-names.ts';
+import type { HighWatermark } from './format/high-watermark.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { markUnsound, peekMark, writeMark } from './mark-file.ts';
 import { copyBytes, type QuarantineManifest } from './quarantine.ts';
 import { standingOf, type ChangeStanding } from './recovery-comparison.ts';
 import { mendIndex } from './recovery-index.ts';
+import { finishRenaming, moveAway, reversed, standAsFound, standRenamed } from './recovery-names.ts';
 import {
   copyPath,
   findRun,
@@ -111,6 +113,7 @@ interface Standing {
 async function undoRepairs(context: TopicContext, hold: Hold, manifest: RecoverManifest): Promise<Restored> {
   const mark = peekMark(hold.markFile);
   if (mark === undefined) throw markUnsound(context);
+  const renames = await undoRenames(context, hold, manifest);
   const standings = standingsOf(context, manifest);
   const created = manifest.created.filter((store) => isStillThere(context, manifest, store));
   const open = standings.filter(({ standing }) => standing !== 'before').map(({ change }) => change);
@@ -126,7 +129,23 @@ async function undoRepairs(context: TopicContext, hold: Hold, manifest: RecoverM
     await hold.markFile.datasync();
   }
   const bytes = open.reduce((sum, change) => sum + change.byteCount, 0);
-  return { count: open.length + created.length, bytes };
+  return { count: open.length + created.length + renames, bytes };
+}
+
+/** Stores that were renamed are all renamed back. Such a run changed nothing else. */
+async function undoRenames(context: TopicContext, hold: Hold, manifest: RecoverManifest): Promise<number> {
+  const { renamed, run } = manifest;
+  if (renamed.length === 0) return 0;
+  const back = reversed(renamed);
+  await finishRenaming(context, run, back);
+  if (standAsFound(context, renamed)) return 0;
+  if (!standRenamed(context, renamed)) throw noLongerThere(context, run, '');
+  const mark = peekMark(hold.markFile) as HighWatermark;
+  writeMark(hold.markFile, { ...mark, generation: mark.generation + 1 });
+  await hold.markFile.datasync();
+  await moveAway(context, run, back);
+  await finishRenaming(context, run, back);
+  return renamed.length;
 }
 
 /** @throws FastQueueError `recovery_incomplete` */
@@ -255,6 +274,7 @@ export async function rollBackInterrupted(
 ): Promise<void> {
   for (const { run, state, manifest } of runs) {
     if (state !== 'interrupted' || !isRecoverManifest(manifest)) continue;
+    await finishRenaming(context, run, manifest.renamed);
     for (const change of manifest.changes) {
       if (change.method === 'rewritten' || change.content === undefined) continue;
       const standing = withStore(context, change.baseOffset, (store) =>

@@ -168,6 +168,47 @@ describe('recover, over every damage of a table', () => {
     finish('removed and emptied stores');
   });
 
+  it('loses nothing where stores were exchanged', async () => {
+    for (const left of stores) {
+      for (const right of stores) {
+        if (left.baseOffset >= right.baseOffset) continue;
+        const changes = new Map([
+          [left.name, right.bytes],
+          [right.name, left.bytes],
+        ]);
+        await check(`${left.name} and ${right.name} exchanged`, changes, []);
+      }
+    }
+    finish('exchanged stores');
+  });
+
+  it('loses nothing where a store was renamed', async () => {
+    for (const { name, baseOffset, bytes, frames } of stores) {
+      if (frames.length < 3) continue;
+      const changes = new Map([
+        [name, undefined],
+        [storeName(baseOffset + 1), bytes],
+      ]);
+      await check(`${name} renamed`, changes, []);
+    }
+    finish('renamed stores');
+  });
+
+  it('loses the records of every block of 16 bytes that reads as zeros, and no other', async () => {
+    for (const { name, bytes, frames, baseOffset } of stores) {
+      for (let start = 0; start < bytes.length; start += 8) {
+        const zeroed = Buffer.from(bytes).fill(0, start, Math.min(start + 16, bytes.length));
+        const lost = frames.slice(0, -1).flatMap((position, number) => {
+          const end = frames[number + 1] as number;
+          const isHit = !zeroed.subarray(position, end).equals(bytes.subarray(position, end));
+          return isHit ? [baseOffset + number] : [];
+        });
+        await check(`${name} zeros at ${start}`, new Map([[name, zeroed]]), lost);
+      }
+    }
+    finish('zeroed blocks');
+  });
+
   it('loses nothing to foreign bytes between frames, however many', async () => {
     for (const { name, bytes, frames } of stores) {
       for (const [number, position] of frames.entries()) {
