@@ -23,6 +23,9 @@ export interface PumpOptions {
 
 const LENGTH_BYTES = 4;
 
+/** So much is read at once: it is framed while the processor still has it at hand, which a whole batch would not be. */
+const READ_BYTES = 256 * 1024;
+
 /** So little is moved to the front of the memory rather than reading on behind it. */
 const CHEAP_MOVE_BYTES = 64 * 1024;
 
@@ -173,10 +176,10 @@ export class Pump {
     this.#end = KERNEL_INPUT.start + byteCount;
   }
 
-  /** Where the next bytes go: as many as make about one batch, for feeds that do not need the whole record at once. */
+  /** Where the next bytes go: all that there is room for only where a feed needs room for a whole record. */
   #window(feed: RecordFeed): Buffer {
-    const { kernel, batchBytes } = this.#options;
-    const wantedBytes = feed.deliversWhole ? KERNEL_INPUT.end : Math.max(batchBytes, CHEAP_MOVE_BYTES);
+    const { kernel } = this.#options;
+    const wantedBytes = feed.deliversWhole ? KERNEL_INPUT.end : READ_BYTES;
     const end = Math.min(KERNEL_INPUT.end, this.#end + wantedBytes);
     return kernel.memory.subarray(this.#end, end);
   }
