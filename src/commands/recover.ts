@@ -23,6 +23,15 @@ export default class Recover extends BaseCommand {
     'try-bitflip': boolean({
       summary: 'Flip one bit of a damaged frame of at most 8 KiB where that makes its checksum right.',
     }),
+    out: string({
+      summary: 'Repair into this new data directory and leave the source alone.',
+      helpValue: 'DIR',
+      exclusive: ['dry-run'],
+    }),
+    'unreadable-as-damage': boolean({
+      summary: 'With --out: step around sectors that cannot be read.',
+      dependsOn: ['out'],
+    }),
     undo: string({ summary: 'Write back what this run replaced.', helpValue: 'RUN', exclusive: ['dry-run'] }),
     'list-runs': boolean({ summary: 'List what is in quarantine.', exclusive: ['undo', 'dry-run'] }),
     purge: string({
@@ -57,13 +66,15 @@ export default class Recover extends BaseCommand {
     await this.#recover(work, {
       dryRun: flags['dry-run'],
       tryBitFlip: flags['try-bitflip'],
+      out: flags.out,
+      unreadableAsDamage: flags['unreadable-as-damage'],
       isJson: flags.json,
     });
   }
 
   async #recover(
     work: Parameters<typeof recoverTopics>[0],
-    options: { dryRun: boolean; tryBitFlip: boolean; isJson: boolean },
+    options: Omit<Parameters<typeof recoverTopics>[1], 'progress'> & { isJson: boolean },
   ): Promise<void> {
     const progress = this.progress('reading');
     try {

@@ -18,6 +18,7 @@ import {
   type LostOffsets,
   type RecoveryPlan,
 } from './recovery-plan.ts';
+import { copyTopic } from './recovery-salvage.ts';
 import { withRecoveryLock } from './recovery-lock.ts';
 import { findMisnamed, renameStores } from './recovery-names.ts';
 import { listRuns, purgeRun, runPath, type RecoveryRun, type RenamedStore } from './recovery-runs.ts';
@@ -31,6 +32,10 @@ export interface RecoverOptions {
   readonly dryRun: boolean;
   readonly tryBitFlip: boolean;
   readonly lockTimeoutMs: number;
+  /** Repair a copy in this data directory and only read the topic itself. */
+  readonly out?: string | undefined;
+  /** With `out`: take sectors that cannot be read as damage. */
+  readonly unreadableAsDamage?: boolean;
   /** Told how many bytes of stores were read since it was told last. */
   readonly onBytes?: (byteCount: number) => void;
 }
@@ -53,6 +58,8 @@ export interface RecoverReport {
   readonly repairs: readonly RepairReport[];
   /** Offsets that have no record any more, ascending. */
   readonly lost: readonly LostOffsets[];
+  /** Where the repaired copy is, if that was asked for. */
+  readonly out?: string;
   /** Runs in quarantine, in the order they were made, with the path of each. */
   readonly runs: readonly { readonly run: string; readonly path: string }[];
 }
@@ -64,7 +71,26 @@ export interface RecoverReport {
  *   `newer_format`; disk errors as themselves, which are never repaired in place
  */
 export async function recoverTopic(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
-  return options.dryRun ? previewRecovery(context, options) : repair(context, options);
+  if (options.dryRun) return previewRecovery(context, options);
+  return options.out === undefined ? repair(context, options) : salvage(context, options, options.out);
+}
+
+async function salvage(context: TopicContext, options: RecoverOptions, out: string): Promise<RecoverReport> {
+  const copy = await copyTopic(context, {
+    out,
+    unreadableAsDamage: options.unreadableAsDamage === true,
+    onBytes: options.onBytes ?? (() => undefined),
+  });
+  const report = await repair(copy.context, options);
+  const unreadable = copy.unreadable.map((range): RepairReport => ({
+    code: 'io_error',
+    path: range.path,
+    position: range.position,
+    bytes: range.bytes,
+    repair: 'could not be read, and was taken as zeros',
+    lost: [],
+  }));
+  return { ...report, repairs: [...unreadable, ...report.repairs], out: copy.context.directory };
 }
 
 async function repair(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {

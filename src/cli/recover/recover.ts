@@ -1,6 +1,7 @@
 /**
  * What the recover command calls: which topics are meant, and one of the engine's use-cases for each.
  */
+import { resolve } from 'node:path';
 import {
   FastQueueError,
   listRecoveryRuns,
@@ -29,7 +30,13 @@ const topicsOf = (work: RecoverWork): readonly string[] =>
  */
 export async function* recoverTopics(
   work: RecoverWork,
-  options: { dryRun: boolean; tryBitFlip: boolean; progress: Progress },
+  options: {
+    dryRun: boolean;
+    tryBitFlip: boolean;
+    out: string | undefined;
+    unreadableAsDamage: boolean;
+    progress: Progress;
+  },
 ): AsyncGenerator<RecoverReport> {
   const failures: unknown[] = [];
   for (const topic of topicsOf(work)) {
@@ -37,6 +44,8 @@ export async function* recoverTopics(
       yield await recoverTopic(work.directory.context(topic), {
         dryRun: options.dryRun,
         tryBitFlip: options.tryBitFlip,
+        out: options.out === undefined ? undefined : resolve(options.out),
+        unreadableAsDamage: options.unreadableAsDamage,
         lockTimeoutMs: work.directory.lockTimeoutMs,
         onBytes: (byteCount) => {
           options.progress.doneBytes += byteCount;

@@ -12,10 +12,11 @@ import { alignColumns } from './columns.ts';
 
 /** Found, repaired, lost, where the bytes are, how to undo: one block a topic. */
 export function recoverText(report: RecoverReport): string {
-  const { topic, repairs, lost, runs, dryRun } = report;
-  if (repairs.length === 0) return `${topic}: sound, nothing to recover`;
+  const { topic, repairs, lost, runs, dryRun, out } = report;
+  const copied = out === undefined ? '' : `; copied to ${out}`;
+  if (repairs.length === 0) return `${topic}: sound, nothing to recover${copied}`;
   const verb = dryRun ? 'would be repaired' : 'repaired';
-  const lines = [`${topic}: ${counted(repairs.length, 'place')} ${verb}`];
+  const lines = [`${topic}: ${counted(repairs.length, 'place')} ${verb}${copied}`];
   for (const repair of repairs) {
     const where =
       repair.position === undefined
@@ -29,7 +30,8 @@ export function recoverText(report: RecoverReport): string {
       : `  lost: ${counted(countOf(lost), 'record')}, offsets ${rangesText(lost)}`,
   );
   for (const { run, path } of runs) {
-    lines.push(`  kept in: ${path}`, `  to undo: fastqueue recover ${topic} --undo ${run}`);
+    const where = out === undefined ? '' : ` -d ${out.slice(0, -topic.length - 1)}`;
+    lines.push(`  kept in: ${path}`, `  to undo: fastqueue recover ${topic} --undo ${run}${where}`);
   }
   if (dryRun) lines.push(`  nothing was changed; to repair: fastqueue recover ${topic}`);
   return lines.join('\n');
@@ -49,6 +51,7 @@ export function recoverAsJson(report: RecoverReport): object {
     lost: report.lost,
     lostCount: countOf(report.lost),
     runs: report.runs,
+    out: report.out ?? null,
   };
 }
 
