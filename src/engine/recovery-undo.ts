@@ -17,6 +17,7 @@ import {
   copyPath,
   findRun,
   isRecoverManifest,
+  listRuns,
   markUndone,
   openRunFile,
   type CreatedStore,
@@ -53,11 +54,39 @@ export async function undoRun(context: TopicContext, hold: Hold, runId: string):
       { topic: context.topic, path: run.path },
     );
   }
+  refuseBeforeNewer(context, run);
   const restored = isRecoverManifest(run.manifest)
     ? await undoRepairs(context, hold, run.manifest)
     : await undoCut(context, hold, run.manifest);
   if (restored.count > 0 || run.state !== 'undone') await markUndone(context, runId);
   return { topic: context.topic, run: runId, restored: restored.count, bytes: restored.bytes };
+}
+
+/** Newest first: what a later run repaired at the same place has to be taken back before. */
+function refuseBeforeNewer(context: TopicContext, run: RecoveryRun): void {
+  const newer = listRuns(context).find(
+    (other) => other.run > run.run && other.state !== 'undone' && touchSamePlace(run, other),
+  );
+  if (newer === undefined) return;
+  throw new FastQueueError(
+    'recovery_incomplete',
+    `The run ${run.run} cannot be undone before ${newer.run}, which repaired the same place later. Nothing was changed. ` +
+      `Run "fastqueue recover ${context.topic} --undo ${newer.run}" first.`,
+    { topic: context.topic, path: newer.path, sideEffects: 'none' },
+  );
+}
+
+function touchSamePlace(left: RecoveryRun, right: RecoveryRun): boolean {
+  if (!isRecoverManifest(left.manifest) || !isRecoverManifest(right.manifest)) return false;
+  const { changes } = right.manifest;
+  return left.manifest.changes.some((one) =>
+    changes.some(
+      (other) =>
+        one.baseOffset === other.baseOffset &&
+        one.leftPosition < other.position + Math.max(1, other.byteCount) &&
+        other.position < one.leftPosition + Math.max(1, one.leftByteCount),
+    ),
+  );
 }
 
 interface Restored {
