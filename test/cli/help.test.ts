@@ -1,0 +1,45 @@
+/** Help is printed from pages collected by the build: they must be the ones that oclif itself would print. */
+import { expect } from 'chai';
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { COMMAND_LOADERS } from '../../src/commands/index.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const ENVIRONMENT = { ...process.env, COLUMNS: '100', NO_COLOR: '1' };
+
+/** What oclif prints once it has loaded its configuration, its plugins and every command. */
+const ASK_OCLIF = `import { run } from '@oclif/core/run'; await run(process.argv.slice(1), process.env.BIN);`;
+
+function help(parameters: readonly string[]): string {
+  return spawnSync(process.execPath, ['bin/run.js', ...parameters], {
+    cwd: ROOT,
+    env: ENVIRONMENT,
+  }).stdout.toString();
+}
+
+function oclifHelp(parameters: readonly string[]): string {
+  const script = ['--input-type=module', '-e', ASK_OCLIF, '--', ...parameters];
+  const env = { ...ENVIRONMENT, BIN: new URL('../../bin/run.js', import.meta.url).href };
+  return spawnSync(process.execPath, script, { cwd: ROOT, env }).stdout.toString();
+}
+
+describe('--help', () => {
+  for (const parameters of [
+    ['--help'],
+    ['produce', '--help'],
+    ['help', 'topics', 'set'],
+    ['topics', '-h'],
+    ['--version'],
+  ]) {
+    it(`prints for "${parameters.join(' ')}" what oclif prints`, () => {
+      expect(help(parameters)).to.not.equal('').and.equal(oclifHelp(parameters));
+    });
+  }
+
+  it('has a page for every command', () => {
+    const overview = help(['--help']);
+    for (const id of Object.keys(COMMAND_LOADERS).filter((each) => !each.includes(':'))) {
+      expect(overview).to.match(new RegExp(`^  ${id} `, 'm'));
+    }
+  });
+});
