@@ -13,4 +13,5 @@ export const COMMAND_LOADERS: CommandLoaders = {
   'topics:reset': () => import('./topics/reset.ts'),
   'topics:set': () => import('./topics/set.ts'),
   'topics:show': () => import('./topics/show.ts'),
+  verify: () => import('./verify.ts'),
 };

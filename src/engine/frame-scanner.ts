@@ -18,7 +18,7 @@ import {
 } from './format/frame.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { KERNEL_INPUT } from './kernel/index.ts';
-import type { Kernel } from './kernel/kernel.ts';
+import type { Kernel, Region } from './kernel/kernel.ts';
 import { MAX_BATCH_BYTES, MAX_OFFSET, READ_CHUNK_BYTES } from './limits.ts';
 import { findNextFrame } from './next-frame.ts';
 
@@ -120,7 +120,10 @@ export interface ScanRequest extends FramePlace {
   readonly file: FileHandle;
   readonly kernel: Kernel;
   /** Told of every gap and control frame, in order. */
-  readonly onSpecial?: (frame: SoundFrame, place: { position: number; offset: number }) => void;
+  readonly onSpecial?: ((frame: SoundFrame, place: { position: number; offset: number }) => void) | undefined;
+  /** Told of every run of good records, in order; they stand in `frames` of the kernel's memory for the length of the call. */
+  readonly onRecords?:
+    ((frames: Region, place: { position: number; offset: number }, recordCount: number) => void) | undefined;
 }
 
 /** A scan's end: `end` exactly at endPosition, or before the frame that could not be taken. */
@@ -157,6 +160,10 @@ export function scanFrames(request: ScanRequest): FrameScan {
       untilOffset: Infinity,
       minTimestamp: lastTimestamp,
     });
+    if (run.recordCount > 0) {
+      const frames = { start: KERNEL_INPUT.start, end: run.inputEnd };
+      request.onRecords?.(frames, { position, offset }, run.recordCount);
+    }
     position += run.inputEnd - KERNEL_INPUT.start;
     offset = run.nextOffset;
     lastTimestamp = run.lastTimestamp;

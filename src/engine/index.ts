@@ -55,3 +55,5 @@ export {
 } from './settings.ts';
 export type { GapEntry, RecordEntry, RecordsOptions, Topic, TopicStatus } from './topic.ts';
 export { checkTopicSettings as parseTopicSettings } from './topic-settings.ts';
+export type { Finding, FindingCode, OffsetRange as FindingOffsets } from './findings.ts';
+export { verifyTopic, type SegmentReport, type VerifyReport } from './verify.ts';

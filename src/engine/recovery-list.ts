@@ -9,7 +9,14 @@ import { payloadChecksum } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { findFlippedBit } from './recovery-bit-flip.ts';
 import type { DamageList, MissingSegment, RegionDamage } from './recovery-plan.ts';
-import { framesWithin, headerAt, scanStore, type Hole, type StoreScan } from './recovery-scan.ts';
+import {
+  framesWithin,
+  headerAt,
+  scanStore,
+  type FrameVisitor,
+  type Hole,
+  type StoreScan,
+} from './recovery-scan.ts';
 import { listSegments, type LogSegment } from './segment-list.ts';
 import { storePath, type TopicContext } from './topic-directory.ts';
 import { readTopicSettings } from './topic-settings.ts';
@@ -19,6 +26,18 @@ export interface ListOptions {
   readonly tryBitFlip: boolean;
   /** Told how many bytes were read since it was told last. */
   readonly onBytes: (byteCount: number) => void;
+  /** For `verify`, which wants to know more than what is damaged. */
+  readonly observer?: ListObserver;
+}
+
+/** Told of each segment in turn. */
+export interface ListObserver {
+  /** A segment is about to be read: who wants to see its good frames. */
+  visit(segment: LogSegment): FrameVisitor;
+  /** It was read. */
+  done(segment: LogSegment, scan: StoreScan): void;
+  /** It could not be read: the disk said no. Whatever it holds is taken to be there. */
+  unreadable(segment: LogSegment, error: FastQueueError): void;
 }
 
 /** Everything that is to be repaired below the mark. */
@@ -41,8 +60,9 @@ export async function listDamage(
   for (const [number, segment] of live.entries()) {
     // Superseded: its whole range lies inside the one before it.
     if (number > 0 && segment.endOffset <= expectedOffset && !segment.isActive) continue;
-    const store = context.fileSystem.open(storePath(context, segment.baseOffset), 'read');
+    let store: FileHandle | undefined;
     try {
+      store = context.fileSystem.open(storePath(context, segment.baseOffset), 'read');
       const found = listSegment(context, { store, segment, mark, lastTimestamp }, options);
       if (segment.baseOffset > expectedOffset) addMissing(segment.baseOffset, found.firstTimestamp);
       regions.push(...found.regions);
@@ -50,8 +70,12 @@ export async function listDamage(
       expectedOffset = found.nextOffset;
       lastTimestamp = found.lastTimestamp ?? lastTimestamp;
       options.onBytes(segment.sizeBytes);
+    } catch (error) {
+      if (options.observer === undefined || !isDiskError(error)) throw error;
+      options.observer.unreadable(segment, error);
+      expectedOffset = segment.endOffset;
     } finally {
-      store.close();
+      store?.close();
     }
     await letOthersRun();
   }
@@ -105,7 +129,9 @@ function listSegment(context: TopicContext, request: SegmentRequest, options: Li
     endPosition,
     endOffset: segment.endOffset,
     minTimestamp: -Infinity,
+    visitor: options.observer?.visit(segment),
   });
+  options.observer?.done(segment, scan);
   if (scan.nextOffset > segment.endOffset && segment.isActive) throw tooMany(context, store, scan);
   const holes = [...scan.holes];
   // A sealed store that ends at a frame, early: the segment behind it is missing.
@@ -174,6 +200,13 @@ function codeOf(hole: Hole, facts: { store: FileHandle; isTail: boolean; isMoved
     hole.nextOffset === hole.offset + 1;
   if (isOneFrame) return 'bad_checksum';
   return facts.isTail ? 'missing_tail' : 'bad_length';
+}
+
+/** What the disk says of itself; a file that is gone is not that. */
+function isDiskError(error: unknown): error is FastQueueError {
+  return (
+    error instanceof FastQueueError && error.details.errno !== undefined && error.details.errno !== 'ENOENT'
+  );
 }
 
 function tooMany(context: TopicContext, store: FileHandle, scan: StoreScan): FastQueueError {

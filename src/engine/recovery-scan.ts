@@ -10,7 +10,7 @@ import {
   MAX_RECORD_BYTES,
   solveFrameOffset,
 } from './format/frame.ts';
-import { newerFrame, payloadChecksum, scanFrames } from './frame-scanner.ts';
+import { newerFrame, payloadChecksum, scanFrames, type ScanRequest } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { MAX_OFFSET } from './limits.ts';
 import { findNextFrame } from './next-frame.ts';
@@ -54,7 +54,12 @@ export interface StoreScanRequest {
   /** Next offset that a frame which ends at endPosition is believed for, where endOffset is not known. */
   readonly likelyEndOffset?: number | undefined;
   readonly minTimestamp: number;
+  /** Told of every good frame. */
+  readonly visitor?: FrameVisitor | undefined;
 }
+
+/** Who wants to know of the good frames of a store, in order. */
+export type FrameVisitor = Pick<ScanRequest, 'onRecords' | 'onSpecial'>;
 
 /** Index entries that are tried first when a frame is looked for. */
 const HINT_COUNT = 64;
@@ -73,6 +78,7 @@ export function scanStore(context: TopicContext, request: StoreScanRequest): Sto
       offset,
       endPosition,
       minTimestamp,
+      ...request.visitor,
     });
     if (scan.stop === 'newer') throw newerFrame(store.path, scan.endPosition);
     if (scan.endPosition > position) {

@@ -134,6 +134,20 @@ function endsAtMark(context: TopicContext, mark: HighWatermark, store: FileHandl
   return scan.stop === 'end' && scan.nextOffset === mark.nextOffset;
 }
 
+/**
+ * What is damaged in an active store whose frames were moved by bytes that came in between, so that none ends at the
+ * mark: all of it is looked at, past the mark too. Undefined where that is not so.
+ */
+export function listMovedFrames(context: TopicContext, mark: HighWatermark): DamageList | undefined {
+  if (sizeOf(context, mark.baseOffset) <= mark.position) return undefined;
+  const store = context.fileSystem.open(storePath(context, mark.baseOffset), 'read');
+  try {
+    return endsAtMark(context, mark, store) ? undefined : listTail(context, mark, store).damage;
+  } finally {
+    store.close();
+  }
+}
+
 /** True where the active store is longer than the mark says, a write failed, or a segment lies behind a stale mark. */
 function isUnsettled(context: TopicContext, mark: HighWatermark): boolean {
   const size = context.fileSystem.status(storePath(context, mark.baseOffset))?.sizeBytes;

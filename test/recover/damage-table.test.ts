@@ -4,6 +4,7 @@
  */
 import { expect } from 'chai';
 import { undoRecovery } from '../../src/engine/recover.ts';
+import { verifyTopic } from '../../src/engine/verify.ts';
 import { framePositions, lostOffsets, RecoveryScene } from '../support/recovery-scene.ts';
 
 const storeName = (baseOffset: number): string => `${String(baseOffset).padStart(20, '0')}.store`;
@@ -52,13 +53,30 @@ describe('recover, over every damage of a table', () => {
     scene.reset(changes);
     try {
       const damaged = scene.stores();
+      const seen = await verifyTopic(scene.scratch.context(scene.fileSystem), {
+        quick: false,
+        onBytes: () => undefined,
+      });
       const report = await scene.recover(options);
       const lost = lostOffsets(report);
+      const found = seen.findings.filter(({ severity }) => severity === 'error').length;
+      if (found === 0 && report.repairs.some(({ code }) => code !== 'torn_tail'))
+        failures.push(`${title}: verify found nothing`);
+      if (options.tryBitFlip !== true && [...lostOffsets(seen)].join() !== [...lost].join())
+        failures.push(
+          `${title}: verify says ${[...lostOffsets(seen)].join()} are lost, recover ${[...lost].join()}`,
+        );
       if (expectedLost !== undefined && [...lost].join() !== expectedLost.join())
         failures.push(`${title}: lost ${[...lost].join()}, expected ${expectedLost.join()}`);
       const differences = await scene.differences(lost);
       if (differences.length > 0) failures.push(`${title}: ${differences.join('; ')}`);
       const repaired = scene.stores();
+      const after = await verifyTopic(scene.scratch.context(scene.fileSystem), {
+        quick: false,
+        onBytes: () => undefined,
+      });
+      if (after.findings.some(({ severity }) => severity === 'error'))
+        failures.push(`${title}: verify still finds ${after.findings.map(({ code }) => code).join()}`);
       const again = await scene.recover();
       if (again.repairs.length > 0)
         failures.push(`${title}: a second recover found ${again.repairs[0]?.code ?? ''}`);

@@ -133,7 +133,7 @@ export class RecoveryScene {
 const markOf = (hold: LockHold): HighWatermark => peekMark(hold.markFile) as HighWatermark;
 
 /** The offsets of a report's lost ranges. */
-export function lostOffsets(report: RecoverReport): Set<number> {
+export function lostOffsets(report: Pick<RecoverReport, 'lost'>): Set<number> {
   return new Set(
     report.lost.flatMap(({ from, to }) => Array.from({ length: to - from }, (_, number) => from + number)),
   );

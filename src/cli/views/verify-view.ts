@@ -1,0 +1,113 @@
+/**
+ * What verify found, as an operator wants it at night: the segments, then each finding with the place, what is lost and
+ * the command to run next, then the verdict. Colours only where stdout is a terminal; results never carry them.
+ */
+import { Chalk } from 'chalk';
+import Table from 'cli-table3';
+import { formatSize, formatTime, type Finding, type VerifyReport } from '../../engine/index.ts';
+import { rangesText } from './recover-view.ts';
+
+const BARE = {
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '  ',
+};
+
+const countLost = (report: VerifyReport): number =>
+  report.lost.reduce((sum, { from, to }) => sum + to - from, 0);
+
+/** One block a topic. */
+export function verifyText(report: VerifyReport, options: { isColoured: boolean }): string {
+  const chalk = new Chalk({ level: options.isColoured ? 1 : 0 });
+  const table = new Table({
+    head: ['SEGMENT', 'NEXT', 'RECORDS', 'GAPS', 'BYTES', 'FIRST', 'LAST'],
+    chars: BARE,
+    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
+    colAligns: ['right', 'right', 'right', 'right', 'right', 'left', 'left'],
+  });
+  for (const segment of report.segments) {
+    table.push([
+      String(segment.baseOffset),
+      String(segment.nextOffset),
+      String(segment.records ?? '-'),
+      String(segment.gaps ?? '-'),
+      formatSize(segment.bytes),
+      timeOf(segment.firstTimestamp),
+      timeOf(segment.lastTimestamp),
+    ]);
+  }
+  const rows = table
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd());
+  const findings = report.findings.flatMap((finding) => findingLines(finding, chalk));
+  return [`topic ${report.topic}`, ...rows, ...findings, verdict(report, chalk)].join('\n');
+}
+
+function findingLines(finding: Finding, chalk: InstanceType<typeof Chalk>): string[] {
+  const label = finding.severity === 'error' ? chalk.red('error') : chalk.yellow('note');
+  const where =
+    finding.position === undefined
+      ? finding.path
+      : `${finding.path}, bytes ${finding.position} to before ${finding.position + (finding.bytes ?? 0)}`;
+  const lines = [`${label} ${finding.code}: ${where}`, `    ${finding.message}`];
+  if (finding.lost.length > 0) lines.push(`    lost: offsets ${rangesText(finding.lost)}`);
+  if (finding.command !== undefined) lines.push(`    next: ${finding.command}`);
+  return lines;
+}
+
+function verdict(report: VerifyReport, chalk: InstanceType<typeof Chalk>): string {
+  const errors = report.findings.filter(({ severity }) => severity === 'error').length;
+  const notes = report.findings.length - errors;
+  const bytes = report.segments.reduce((sum, segment) => sum + segment.bytes, 0);
+  const totals =
+    `${counted(report.segments.length, 'segment')}, ${formatSize(bytes)}, offsets ${report.startOffset} to before ${report.nextOffset}, ` +
+    `${counted(errors, 'error')}, ${counted(notes, 'note')}`;
+  const lost = countLost(report);
+  if (errors === 0) return `${totals}: ${chalk.green('sound')}`;
+  return `${totals}: ${chalk.red('damaged')}, ${lost === 0 ? 'no record lost' : `${counted(lost, 'record')} lost`}`;
+}
+
+/** The same as an object; field names are stable. */
+export function verifyAsJson(report: VerifyReport): object {
+  const orNull = (value: number | undefined): number | null => value ?? null;
+  return {
+    type: 'report',
+    topic: report.topic,
+    startOffset: report.startOffset,
+    nextOffset: report.nextOffset,
+    segments: report.segments.map((segment) => ({
+      ...segment,
+      records: orNull(segment.records),
+      gaps: orNull(segment.gaps),
+      firstTimestamp: orNull(segment.firstTimestamp),
+      lastTimestamp: orNull(segment.lastTimestamp),
+    })),
+    findings: report.findings.map((finding) => ({
+      ...finding,
+      position: orNull(finding.position),
+      bytes: orNull(finding.bytes),
+      command: finding.command ?? null,
+    })),
+    lost: report.lost,
+    lostCount: countLost(report),
+    isSound: report.findings.every(({ severity }) => severity === 'note'),
+  };
+}
+
+const timeOf = (timestampMs: number | undefined): string =>
+  timestampMs === undefined ? '-' : formatTime(timestampMs);
+
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;

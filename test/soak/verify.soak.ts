@@ -1,0 +1,8 @@
+import { verifyBesideWriters } from '../support/live-verification.ts';
+
+describe('verify', () => {
+  it('gives no false alarm in a minute beside writers that are killed and restarted', async () => {
+    const { verifications, kills } = await verifyBesideWriters(60_000);
+    console.log(`      ${verifications} verifications beside ${kills} kills`);
+  });
+});

@@ -1,0 +1,49 @@
+/**
+ * `verify` again and again beside writers that are killed and restarted on small segments: it must never find an error.
+ */
+import { expect } from 'chai';
+import { setTimeout as wait } from 'node:timers/promises';
+import { outcomeOf, Sandbox } from '../cli/fastqueue.ts';
+import { openDataDirectory } from '../../src/engine/data-directory.ts';
+import { verifyTopic } from '../../src/engine/verify.ts';
+
+export async function verifyBesideWriters(
+  durationMs: number,
+): Promise<{ verifications: number; kills: number }> {
+  const sandbox = new Sandbox();
+  const endsAt = Date.now() + durationMs;
+  let kills = 0;
+  const writer = async (name: string): Promise<void> => {
+    while (Date.now() < endsAt) {
+      const child = sandbox.start(['produce', 't', '--batch-bytes', '8k', '--ack', 'none']);
+      child.stdin.on('error', () => undefined);
+      const chunk = `${`${name} `.repeat(20)}\n`.repeat(500);
+      const feed = setInterval(() => child.stdin.write(chunk), 5);
+      await wait(200 + Math.random() * 400);
+      clearInterval(feed);
+      const ended = outcomeOf(child);
+      child.kill('SIGKILL');
+      kills += 1;
+      await ended;
+    }
+  };
+  try {
+    await sandbox.run(['topics', 'create', 't', '--set', 'segmentBytes=64kB', '--set', 'retentionBytes=2MB']);
+    const context = openDataDirectory(sandbox.dataDirectory).context('t');
+    const writers = [writer('one'), writer('two')];
+    let verifications = 0;
+    for (; Date.now() < endsAt; verifications++) {
+      const { findings } = await verifyTopic(context, {
+        quick: verifications % 4 === 3,
+        onBytes: () => undefined,
+      });
+      const alarms = findings.filter(({ severity }) => severity === 'error');
+      expect(alarms, JSON.stringify(alarms)).to.deep.equal([]);
+      await wait(1);
+    }
+    await Promise.all(writers);
+    return { verifications, kills };
+  } finally {
+    sandbox.remove();
+  }
+}

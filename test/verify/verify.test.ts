@@ -1,0 +1,194 @@
+import { expect } from 'chai';
+import { appendFileSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { FastQueueError } from '../../src/engine/errors.ts';
+import { NodeFileSystem } from '../../src/engine/io/node-file-system.ts';
+import { verifyTopic, type VerifyReport } from '../../src/engine/verify.ts';
+import { Sandbox } from '../cli/fastqueue.ts';
+import { verifyBesideWriters } from '../support/live-verification.ts';
+import { ScratchTopic } from '../support/scratch-topic.ts';
+
+const FIRST = '00000000000000000000';
+
+describe('verify', () => {
+  let scratch: ScratchTopic;
+
+  beforeEach(async () => {
+    scratch = new ScratchTopic();
+    await scratch.fill(40, { segmentBytes: 2048, indexIntervalBytes: 64 }, 100);
+  });
+
+  afterEach(() => {
+    scratch.remove();
+  });
+
+  const verify = (quick = false): Promise<VerifyReport> =>
+    verifyTopic(scratch.context(), { quick, onBytes: () => undefined });
+
+  const codes = (report: VerifyReport): string[] => report.findings.map(({ code }) => code);
+
+  it('finds nothing in a sound log, and counts all of it', async () => {
+    const { segments, findings, lost } = await verify();
+    expect(findings).to.deep.equal([]);
+    expect(lost).to.deep.equal([]);
+    expect(segments.reduce((sum, { records }) => sum + (records ?? 0), 0)).to.equal(40);
+    expect(segments.length).to.be.greaterThan(2);
+  });
+
+  it('tells every byte to whoever shows progress', async () => {
+    let bytes = 0;
+    await verifyTopic(scratch.context(), { quick: false, onBytes: (count) => (bytes += count) });
+    expect(bytes).to.equal(scratch.storeBytes());
+  });
+
+  const notes: [string, string, () => void][] = [
+    [
+      'an index that is missing',
+      'index_missing',
+      () => {
+        rmSync(scratch.path(`${FIRST}.index`));
+      },
+    ],
+    [
+      'an index of zeros',
+      'index_unsound',
+      () => {
+        writeFileSync(scratch.path(`${FIRST}.index`), Buffer.alloc(240));
+      },
+    ],
+    [
+      'an index of another segment',
+      'index_contradicts',
+      () => {
+        const other = scratch.files('.index')[1]!;
+        writeFileSync(scratch.path(`${FIRST}.index`), readFileSync(scratch.path(other)));
+      },
+    ],
+    [
+      'a file it does not know',
+      'unknown_file',
+      () => {
+        writeFileSync(scratch.path('notes.txt'), 'mine');
+      },
+    ],
+    [
+      'what interrupted work left',
+      'leftover',
+      () => {
+        writeFileSync(scratch.path('topic.json.tmp-1'), '');
+      },
+    ],
+    [
+      'a torn tail',
+      'torn_tail',
+      () => {
+        appendFileSync(scratch.path(scratch.files('.store').at(-1)!), 'torn');
+      },
+    ],
+  ];
+  for (const [what, code, damage] of notes) {
+    it(`notes ${what} and still calls the log sound`, async () => {
+      damage();
+      const report = await verify();
+      expect(codes(report)).to.deep.equal([code]);
+      expect(report.findings[0]!.severity).to.equal('note');
+    });
+  }
+
+  const errors: [string, string, () => void][] = [
+    [
+      'a segment that is missing',
+      'missing_segment',
+      () => {
+        rmSync(scratch.path(scratch.files('.store')[1]!));
+      },
+    ],
+    [
+      'a log that ends before its mark',
+      'missing_tail',
+      () => {
+        truncateSync(scratch.path(scratch.files('.store').at(-1)!), 10);
+      },
+    ],
+    [
+      'a mark that is damaged',
+      'mark_unsound',
+      () => {
+        writeFileSync(scratch.path('high-watermark'), Buffer.alloc(64));
+      },
+    ],
+    [
+      'settings that are gone',
+      'topic_settings',
+      () => {
+        rmSync(scratch.path('topic.json'));
+      },
+    ],
+  ];
+  for (const [what, code, damage] of errors) {
+    it(`finds ${what}, and names the command to run`, async () => {
+      damage();
+      const report = await verify();
+      const error = report.findings.find((finding) => finding.code === code);
+      expect(error?.severity, codes(report).join()).to.equal('error');
+      expect(error?.command).to.equal('fastqueue recover t --dry-run');
+    });
+  }
+
+  it('finds the end of a sealed segment missing with --quick too', async () => {
+    truncateSync(scratch.path(`${FIRST}.store`), 500);
+    expect(codes(await verify(true))).to.include('bad_length');
+  });
+
+  it('reports what the disk says as itself, and goes on with the next segment', async () => {
+    class UnreadableStore extends NodeFileSystem {
+      override open(...args: Parameters<NodeFileSystem['open']>): ReturnType<NodeFileSystem['open']> {
+        const handle = super.open(...args);
+        if (!args[0].endsWith(`${FIRST}.store`)) return handle;
+        return Object.assign(handle, {
+          read: () => {
+            throw new FastQueueError('io_error', 'Could not read: EIO.', { errno: 'EIO', path: args[0] });
+          },
+        });
+      }
+    }
+    const report = await verifyTopic(scratch.context(new UnreadableStore({ map: false })), {
+      quick: false,
+      onBytes: () => undefined,
+    });
+    expect(codes(report)).to.deep.equal(['io_error']);
+    expect(report.lost).to.deep.equal([]);
+  });
+
+  it('gives no false alarm beside writers that are killed and restarted', async () => {
+    const { verifications, kills } = await verifyBesideWriters(4000);
+    expect(verifications).to.be.greaterThan(20);
+    expect(kills).to.be.greaterThan(4);
+  });
+});
+
+describe('fastqueue verify', () => {
+  it('exits 0 for a sound log, 3 for a damaged one and 10 for none, with and without --json', async () => {
+    const sandbox = new Sandbox();
+    try {
+      await sandbox.run(['produce', 't'], { input: 'a\nb\nc\n' });
+      const store = `${sandbox.dataDirectory}/t/${FIRST}.store`;
+      for (const json of [[], ['--json']])
+        expect((await sandbox.run(['verify', ...json])).status).to.equal(0);
+      const bytes = readFileSync(store);
+      bytes[33] = bytes[33]! ^ 1;
+      writeFileSync(store, bytes);
+      const text = await sandbox.run(['verify', 't']);
+      expect(text.status).to.equal(3);
+      expect(text.stdout.toString()).to.match(
+        /error bad_checksum: .*, bytes 17 to before 34\n.*\n +lost: offsets 1\n +next: fastqueue recover t --dry-run/,
+      );
+      const json = await sandbox.run(['verify', 't', '--json']);
+      expect(json.status).to.equal(3);
+      expect(JSON.parse(json.stdout.toString())).to.include({ type: 'report', lostCount: 1, isSound: false });
+      expect((await sandbox.run(['verify', 'none'])).status).to.equal(10);
+      expect((await sandbox.run(['verify', 'none', '--json'])).status).to.equal(10);
+    } finally {
+      sandbox.remove();
+    }
+  });
+});
