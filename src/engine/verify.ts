@@ -12,6 +12,7 @@ import type { HighWatermark } from './format/high-watermark.ts';
 import { payloadChecksum, scanTail } from './frame-scanner.ts';
 import { isDeleted, peekMark, readMark } from './mark-file.ts';
 import { listDamage } from './recovery-list.ts';
+import { findMisnamed } from './recovery-names.ts';
 import { planRecovery, type DamageList, type RecoveryPlan } from './recovery-plan.ts';
 import type { FrameVisitor, StoreScan } from './recovery-scan.ts';
 import { listMovedFrames, markFromStores } from './recovery-tail.ts';
@@ -140,6 +141,12 @@ class Verification {
 
   async #listWhole(mark: { value: HighWatermark; isSound: boolean }): Promise<DamageList | undefined> {
     const damage = await this.#list(mark.value);
+    if (damage !== undefined && (damage.regions.length > 0 || damage.missingSegments.length > 0)) {
+      const misnamed = findMisnamed(this.#context);
+      for (const { from, to } of misnamed) this.#noteMisnamed(from, to);
+      // What is damaged inside them can only be seen once they have their names.
+      if (misnamed.length > 0) return nothingDamaged(this.#context, mark.value);
+    }
     const { baseOffset } = mark.value;
     if (!mark.isSound || damage?.regions.some((region) => region.baseOffset === baseOffset) !== true)
       return damage;
@@ -307,7 +314,22 @@ class Verification {
     }
   }
 
+  #noteMisnamed(from: number, to: number): void {
+    this.#add('misplaced_frames', {
+      path: storePath(this.#context, from),
+      message: `The frames of this store check out from offset ${to} on: it bears another store's name.`,
+      command: this.#recover(),
+    });
+  }
+
   #noteDamage(plan: RecoveryPlan): void {
+    if (plan.activeEndPosition !== undefined) {
+      this.#add('missing_tail', {
+        path: markPath(this.#context),
+        message: `The high-water mark names a byte behind the end of the active store (${plan.activeEndPosition}), and no offset is missing before it.`,
+        command: this.#recover(),
+      });
+    }
     for (const region of plan.regions) {
       const bytes = region.endPosition - region.position;
       this.#add(region.code as FindingCode, {
@@ -436,7 +458,6 @@ function nothingDamaged(context: TopicContext, mark: HighWatermark): DamageList 
     generation: mark.generation,
     regions: [],
     missingSegments: [],
-    misnamedStores: [],
     indexes: [],
     isSettingsUnsound: readTopicSettings(context) === undefined,
   };
