@@ -5,6 +5,7 @@ import type { CommandLoaders } from '../cli/main.ts';
 
 export const COMMAND_LOADERS: CommandLoaders = {
   consume: () => import('./consume.ts'),
+  'inspect-segment': () => import('./inspect-segment.ts'),
   produce: () => import('./produce.ts'),
   recover: () => import('./recover.ts'),
   topics: () => import('./topics/index.ts'),

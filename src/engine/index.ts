@@ -57,3 +57,14 @@ export type { GapEntry, RecordEntry, RecordsOptions, Topic, TopicStatus } from '
 export { checkTopicSettings as parseTopicSettings } from './topic-settings.ts';
 export type { Finding, FindingCode, OffsetRange as FindingOffsets } from './findings.ts';
 export { verifyTopic, type SegmentReport, type VerifyReport } from './verify.ts';
+export {
+  inspectablePaths,
+  StoreInspection,
+  type InspectFinding,
+  type InspectOptions,
+  type StoreReport,
+} from './inspect.ts';
+export { CHECKSUM_NAMES, type ChecksumName } from './inspect-checks.ts';
+export { explainPosition, type Explanation } from './inspect-explain.ts';
+export { inspectIndex, type InspectedEntry } from './inspect-index.ts';
+export type { HoleStep, InspectedFrame } from './inspect-walk.ts';
