@@ -125,6 +125,12 @@ class FaultyHandle implements FileHandle {
     return this.#handle.write(source, position);
   }
 
+  async writeDurably(source: Uint8Array, position: number): Promise<number> {
+    const written = this.write(source, position);
+    await this.datasync();
+    return written;
+  }
+
   async datasync(): Promise<void> {
     this.#fileSystem.change('sync', this.path);
     await this.#handle.datasync();

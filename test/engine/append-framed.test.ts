@@ -1,0 +1,123 @@
+/**
+ * Batches that were framed ahead, as `produce` appends them: written and synced on another thread, in one call.
+ */
+import { expect } from 'chai';
+import { readdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs';
+import { NodeFileSystem } from '../../src/engine/io/node-file-system.ts';
+import { createKernel, KERNEL_INPUT, KERNEL_OUTPUT } from '../../src/engine/kernel/index.ts';
+import type { FramedBatch } from '../../src/engine/log.ts';
+import { FaultyFileSystem } from '../support/faulty-file-system.ts';
+import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
+
+const RECORD_COUNT = 1000;
+const LINES = `${'x'.repeat(99)}\n`.repeat(RECORD_COUNT);
+const STORE = '00000000000000000000.store';
+
+/** A batch of more than 64 KiB, which is worth another thread, framed for offset 0. */
+function framedBatch(): FramedBatch {
+  const kernel = createKernel();
+  const inputEnd = KERNEL_INPUT.start + kernel.memory.write(LINES, KERNEL_INPUT.start);
+  const stamp = { firstOffset: 0, timestamp: Date.now() };
+  const { recordCount, outputEnd } = kernel.frameLines({
+    input: { start: KERNEL_INPUT.start, end: inputEnd },
+    output: KERNEL_OUTPUT,
+    framing: { delimiter: Buffer.of(10) },
+    isFinal: true,
+    maxRecordBytes: 1024,
+    ...stamp,
+  });
+  return { kernel, frames: { start: KERNEL_OUTPUT.start, end: outputEnd }, recordCount, ...stamp };
+}
+
+describe('Topic.appendFramed', () => {
+  let scratch: ScratchTopic;
+
+  beforeEach(() => {
+    scratch = new ScratchTopic();
+  });
+
+  afterEach(() => {
+    scratch.remove();
+  });
+
+  it('stores all of a batch or nothing, at whichever change the disk fails or the process ends', async () => {
+    for (const type of ['fail', 'die'] as const) {
+      for (let at = 1; ; at++) {
+        const one = new ScratchTopic();
+        try {
+          await one.fill(1);
+          const fileSystem = new FaultyFileSystem({ at, type });
+          const acknowledged = await one
+            .dataDirectory(fileSystem)
+            .openTopic(TOPIC, { mode: 'append' })
+            .then(async (topic) => {
+              try {
+                return await topic.appendFramed(framedBatch());
+              } finally {
+                await topic.close().catch(() => undefined);
+              }
+            })
+            .then(
+              () => true,
+              () => false,
+            );
+          await (await one.open()).close();
+          const { size } = await one.everyOffset();
+          expect([1, 1 + RECORD_COUNT], `${type} at change ${at}`).to.include(size);
+          if (acknowledged) expect(size).to.equal(1 + RECORD_COUNT);
+          if (at > fileSystem.changeCount) break;
+        } finally {
+          one.remove();
+        }
+      }
+    }
+  });
+});
+
+describe('NodeFileSystem writeDurably', () => {
+  let scratch: ScratchTopic;
+
+  beforeEach(async () => {
+    scratch = new ScratchTopic();
+    await scratch.fill(1);
+  });
+
+  afterEach(() => {
+    scratch.remove();
+  });
+
+  it('writes through a descriptor on which every write is synced', async () => {
+    const file = new NodeFileSystem().open(scratch.path(STORE), 'update');
+    expect(await file.writeDurably?.(Buffer.from('durable'), 3)).to.equal(7);
+    expect(readFileSync(scratch.path(STORE)).toString('latin1', 3, 10)).to.equal('durable');
+    const flags = openFlags(scratch.path(STORE));
+    file.close();
+    expect(flags.some((each) => (each & O_DSYNC) !== 0)).to.equal(true);
+    expect(openFlags(scratch.path(STORE))).to.deep.equal([]);
+  });
+
+  it('refuses to write to another file that has the name by now', () => {
+    const path = scratch.path(STORE);
+    const file = new NodeFileSystem().open(path, 'update');
+    renameSync(path, `${path}.old`);
+    writeFileSync(path, 'another');
+    expect(() => file.writeDurably?.(Buffer.from('durable'), 0)).to.throw('replaced');
+    file.close();
+    expect(readFileSync(path, 'latin1')).to.equal('another');
+  });
+});
+
+const O_DSYNC = 0o10000;
+
+/** Flags of every descriptor of this process that is open on `path`. */
+function openFlags(path: string): number[] {
+  return readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      if (readlinkSync(`/proc/self/fd/${fd}`) !== path) return [];
+      const [, flags = '0'] = /flags:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1')) ?? [];
+      return [parseInt(flags, 8)];
+    } catch {
+      return [];
+    }
+  });
+}
