@@ -38,7 +38,6 @@ export {
   undoRecovery,
   type RecoverOptions,
   type RecoverReport,
-  type RepairReport,
 } from './recover.ts';
 export type { LostOffsets } from './recovery-plan.ts';
 export type { RecoveryRun } from './recovery-runs.ts';

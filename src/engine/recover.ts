@@ -9,6 +9,7 @@ import { dirname } from 'node:path';
 import type { HighWatermark } from './format/high-watermark.ts';
 import { isDeleted, peekMark, refuseNewer, writeMark } from './mark-file.ts';
 import { applyPlan } from './recovery-apply.ts';
+import { rebuildIndex } from './recovery-index-rebuild.ts';
 import { listDamage, type ListOptions } from './recovery-list.ts';
 import {
   changesStores,
@@ -20,13 +21,15 @@ import {
 } from './recovery-plan.ts';
 import { copyTopic } from './recovery-salvage.ts';
 import { withRecoveryLock } from './recovery-lock.ts';
+import { describePlan, markRepair, renameRepair, type RepairReport } from './recovery-report.ts';
 import { findMisnamed, renameStores } from './recovery-names.ts';
-import { listRuns, purgeRun, runPath, type RecoveryRun, type RenamedStore } from './recovery-runs.ts';
+import { listRuns, purgeRun, runPath, type RecoveryRun } from './recovery-runs.ts';
 import { listTail, markFromStores, rebuildMark, settleTail } from './recovery-tail.ts';
 import { rollBackInterrupted, undoRun, type UndoReport } from './recovery-undo.ts';
+import { DEFAULT_TOPIC_SETTINGS } from './settings.ts';
 import { markPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
 import type { LockHold } from './topic-lock.ts';
-import { settingsForNewTopic, writeTopicSettings } from './topic-settings.ts';
+import { readTopicSettings, settingsForNewTopic, writeTopicSettings } from './topic-settings.ts';
 
 export interface RecoverOptions {
   readonly dryRun: boolean;
@@ -38,18 +41,6 @@ export interface RecoverOptions {
   readonly unreadableAsDamage?: boolean;
   /** Told how many bytes of stores were read since it was told last. */
   readonly onBytes?: (byteCount: number) => void;
-}
-
-/** One thing that was found, and what became of it (or, in a dry run, would). */
-export interface RepairReport {
-  readonly code: string;
-  /** The file concerned. */
-  readonly path: string;
-  readonly position: number | undefined;
-  readonly bytes: number | undefined;
-  /** What is done about it, as a phrase: `becomes a gap of 1 offset`. */
-  readonly repair: string;
-  readonly lost: readonly LostOffsets[];
 }
 
 export interface RecoverReport {
@@ -168,12 +159,18 @@ function cutRepairs(context: TopicContext, runs: readonly RecoveryRun[], sizeBef
 /** Under the lock: the plan, then topic.json. Returns the runs that were made. */
 async function apply(context: TopicContext, hold: LockHold, plan: RecoveryPlan): Promise<string[]> {
   const runs: string[] = [];
-  if (changesStores(plan)) runs.push((await applyPlan(context, hold, plan)).run);
+  const indexes = new Set(plan.indexes);
+  if (changesStores(plan)) {
+    const { run, changes, created } = await applyPlan(context, hold, plan);
+    runs.push(run);
+    // Their indexes went with the old stores, or never were.
+    for (const { method, baseOffset } of changes) if (method === 'rewritten') indexes.add(baseOffset);
+    for (const { baseOffset } of created) indexes.add(baseOffset);
+  }
   if (plan.activeEndPosition !== undefined) await moveMark(context, hold, plan.activeEndPosition);
+  if (indexes.size > 0) await rebuildIndexes(context, hold, indexes);
   if (plan.isSettingsUnsound) {
-    const mark = peekMark(hold.markFile) as HighWatermark;
-    writeMark(hold.markFile, { ...mark, generation: mark.generation + 1 });
-    await hold.markFile.datasync();
+    await raiseGeneration(hold);
     const settings = settingsForNewTopic({
       fileSystem: context.fileSystem,
       dataDirectory: dirname(context.directory),
@@ -187,6 +184,25 @@ async function apply(context: TopicContext, hold: LockHold, plan: RecoveryPlan):
     });
   }
   return runs;
+}
+
+async function raiseGeneration(hold: LockHold): Promise<void> {
+  const mark = peekMark(hold.markFile) as HighWatermark;
+  writeMark(hold.markFile, { ...mark, generation: mark.generation + 1 });
+  await hold.markFile.datasync();
+}
+
+async function rebuildIndexes(
+  context: TopicContext,
+  hold: LockHold,
+  bases: ReadonlySet<number>,
+): Promise<void> {
+  const { indexIntervalBytes } = readTopicSettings(context)?.settings ?? DEFAULT_TOPIC_SETTINGS;
+  await raiseGeneration(hold);
+  for (const baseOffset of bases) {
+    if (context.fileSystem.status(storePath(context, baseOffset)) !== undefined)
+      await rebuildIndex(context, { baseOffset, intervalBytes: indexIntervalBytes });
+  }
 }
 
 /** A recovery that was killed let the store end earlier than the mark says: no offset is missing, only the byte is wrong. */
@@ -250,95 +266,6 @@ function previewTail(context: TopicContext, mark: HighWatermark): RecoveryPlan |
   } finally {
     store.close();
   }
-}
-
-/** Every repair of a plan, in words. */
-function describePlan(context: TopicContext, plan: RecoveryPlan): RepairReport[] {
-  const regions = plan.regions.map((region): RepairReport => {
-    const bytes = region.endPosition - region.position;
-    return {
-      code: region.code,
-      path: storePath(context, region.baseOffset),
-      position: region.position,
-      bytes,
-      repair: phraseOf(region),
-      lost: joinRanges(region.layout.lost),
-    };
-  });
-  const segments = plan.missingSegments.map(({ baseOffset, nextOffset }): RepairReport => ({
-    code: 'missing_segment',
-    path: storePath(context, baseOffset),
-    position: undefined,
-    bytes: undefined,
-    repair: 'becomes a segment of one gap',
-    lost: joinRanges([{ from: baseOffset, to: nextOffset }]),
-  }));
-  const settings: RepairReport[] = plan.isSettingsUnsound
-    ? [
-        {
-          code: 'topic_settings',
-          path: `${context.directory}/topic.json`,
-          position: undefined,
-          bytes: undefined,
-          repair: 'written anew, with the settings that a new topic would get',
-          lost: [],
-        },
-      ]
-    : [];
-  const mark = plan.activeEndPosition === undefined ? [] : [movedMark(context, plan.activeEndPosition)];
-  return [...regions, ...segments, ...settings, ...mark];
-}
-
-function phraseOf(region: RecoveryPlan['regions'][number]): string {
-  if (region.flip !== undefined) return `one bit of byte ${region.flip.position} is flipped back`;
-  const lostCount = region.layout.lost.reduce((sum, { from, to }) => sum + to - from, 0);
-  const movedCount = region.layout.parts.filter(({ type }) => type === 'frame').length;
-  const parts = [
-    ...(movedCount > 0 ? [`${counted(movedCount, 'frame')} put back in order`] : []),
-    ...(lostCount > 0 ? [`becomes a gap of ${counted(lostCount, 'offset')}`] : []),
-  ];
-  if (parts.length === 0) parts.push(region.layout.byteCount === 0 ? 'taken out' : 'becomes padding');
-  const how = {
-    'in-place': '',
-    extended: ', the store grows',
-    rewritten: ', the segment is written again beside itself',
-  } as const;
-  return parts.join(', ') + how[region.method];
-}
-
-const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
-
-function renameRepair(context: TopicContext, { from, to }: RenamedStore): RepairReport {
-  return {
-    code: 'misplaced_frames',
-    path: storePath(context, from),
-    position: undefined,
-    bytes: undefined,
-    repair: `holds the offsets from ${to} on and gets the name of that segment`,
-    lost: [],
-  };
-}
-
-function movedMark(context: TopicContext, position: number): RepairReport {
-  return {
-    code: 'mark_unsound',
-    path: markPath(context),
-    position: undefined,
-    bytes: undefined,
-    repair: `names byte ${position}, where the active store ends, again; no offset is missing`,
-    lost: [],
-  };
-}
-
-function markRepair(context: TopicContext): RepairReport {
-  return {
-    code: 'mark_unsound',
-    path: markPath(context),
-    position: undefined,
-    bytes: undefined,
-    repair: 'made anew from the stores; acknowledged records missing behind their end cannot be known',
-    lost: [],
-  };
 }
 
 /**

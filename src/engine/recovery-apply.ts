@@ -152,10 +152,10 @@ async function keepRegion(
   store: FileHandle,
   region: RegionRepair,
 ): Promise<Omit<StoreChange, 'leftPosition' | 'leftStoreBytes'>> {
-  const { baseOffset, code, method, position, checksum, layout } = region;
+  const { baseOffset, code, method, offset, position, checksum, layout } = region;
   const byteCount = region.endPosition - position;
   const copy = await run.keep(store, storeFileName(baseOffset), { position, byteCount });
-  const change = { baseOffset, code, method, position, byteCount, checksum, copy };
+  const change = { baseOffset, code, method, offset, position, byteCount, checksum, copy };
   const kept = { ...change, leftByteCount: layout.byteCount };
   if (method !== 'rewritten' && isPatchable(layout)) {
     const patches = patchesOf(store, region);

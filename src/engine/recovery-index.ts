@@ -5,20 +5,22 @@
  */
 import { FastQueueError } from './errors.ts';
 import { temporaryFileName } from './format/file-names.ts';
-import { decodeFrameHeader, FRAME_HEADER_BYTES } from './format/frame.ts';
 import { decodeIndexEntry, encodeIndexEntry, INDEX_ENTRY_BYTES } from './format/index-entry.ts';
+import { isSound, readFrameAt } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
-import { copyBytes } from './quarantine.ts';
+import { copyBytes, writeWhole } from './quarantine.ts';
 import { indexPath, storePath, type TopicContext } from './topic-directory.ts';
 
 /** A region of a store that was changed without anything behind it having moved. */
 interface ChangedRegion {
   readonly baseOffset: number;
   readonly position: number;
-  readonly byteCount: number;
+  readonly leftByteCount: number;
+  /** Offset of the frame that begins at `position`. */
+  readonly offset: number;
 }
 
-/** Makes the index of a segment agree with a region that was changed in place. */
+/** Makes the index of a segment agree with a region that was repaired in place. */
 export async function mendIndex(context: TopicContext, region: ChangedRegion): Promise<void> {
   const { fileSystem } = context;
   const path = indexPath(context, region.baseOffset);
@@ -26,9 +28,13 @@ export async function mendIndex(context: TopicContext, region: ChangedRegion): P
   const file = fileSystem.open(path, 'update');
   try {
     const range = entriesWithin(file, region);
-    if (range.from === range.to) return;
-    if (range.to === range.from + 1 && rewriteEntry(context, file, { number: range.from, region })) return;
-    await leaveOut(context, file, { path, range });
+    const found = readEntries(file, range);
+    const right = rightEntries(context, found, region);
+    if (right.equals(found)) return;
+    if (right.length === found.length) {
+      writeWhole(file, right, range.from * INDEX_ENTRY_BYTES);
+      await file.datasync();
+    } else await replaceEntries(context, file, { path, range, entries: right });
   } catch (error) {
     if (!(error instanceof FastQueueError)) throw error;
     fileSystem.unlink(path);
@@ -37,8 +43,58 @@ export async function mendIndex(context: TopicContext, region: ChangedRegion): P
   }
 }
 
+interface EntryRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+function readEntries(file: FileHandle, range: EntryRange): Buffer {
+  const bytes = Buffer.alloc((range.to - range.from) * INDEX_ENTRY_BYTES);
+  file.read(bytes, range.from * INDEX_ENTRY_BYTES);
+  return bytes;
+}
+
+/** Of the entries that point into the region, those that name a frame of it, with the length that it has now. */
+function rightEntries(context: TopicContext, entries: Buffer, region: ChangedRegion): Buffer {
+  if (entries.length === 0) return entries;
+  const frames = framesOf(context, region);
+  const right: Buffer[] = [];
+  for (let at = 0; at < entries.length; at += INDEX_ENTRY_BYTES) {
+    const entry = decodeIndexEntry(entries, at);
+    const frame = entry === undefined ? undefined : frames.get(entry.position);
+    if (entry === undefined || frame?.offset !== entry.offset) continue;
+    const bytes = Buffer.alloc(INDEX_ENTRY_BYTES);
+    encodeIndexEntry(bytes, 0, { ...entry, lengthField: frame.lengthField });
+    right.push(bytes);
+  }
+  return Buffer.concat(right);
+}
+
+/** Offset and Length of every frame of the repaired region, by position. */
+function framesOf(
+  context: TopicContext,
+  region: ChangedRegion,
+): Map<number, { offset: number; lengthField: number }> {
+  const frames = new Map<number, { offset: number; lengthField: number }>();
+  const store = context.fileSystem.open(storePath(context, region.baseOffset), 'read');
+  try {
+    const endPosition = region.position + region.leftByteCount;
+    let { position, offset } = region;
+    while (position < endPosition) {
+      const frame = readFrameAt(store, { position, offset, endPosition, minTimestamp: -Infinity });
+      if (!isSound(frame)) break;
+      frames.set(position, { offset, lengthField: frame.header.lengthField });
+      position += frame.header.frameBytes;
+      offset += frame.offsetCount;
+    }
+    return frames;
+  } finally {
+    store.close();
+  }
+}
+
 /** Numbers of the entries that point into the region. Entries are in order, but for what `verify` would note. */
-function entriesWithin(file: FileHandle, region: ChangedRegion): { from: number; to: number } {
+function entriesWithin(file: FileHandle, region: ChangedRegion): EntryRange {
   const count = Math.floor(file.status().sizeBytes / INDEX_ENTRY_BYTES);
   const entry = Buffer.alloc(INDEX_ENTRY_BYTES);
   const positionAt = (number: number): number => {
@@ -55,40 +111,17 @@ function entriesWithin(file: FileHandle, region: ChangedRegion): { from: number;
     }
     return low;
   };
-  const endPosition = region.position + Math.max(1, region.byteCount);
+  const endPosition = region.position + Math.max(1, region.leftByteCount);
   return { from: firstAtOrPast(region.position), to: firstAtOrPast(endPosition) };
 }
 
-/** The entry of the very frame that the region begins with: only its Length is another now. */
-function rewriteEntry(
+async function replaceEntries(
   context: TopicContext,
   file: FileHandle,
-  place: { number: number; region: ChangedRegion },
-): boolean {
-  const bytes = Buffer.alloc(INDEX_ENTRY_BYTES);
-  file.read(bytes, place.number * INDEX_ENTRY_BYTES);
-  const entry = decodeIndexEntry(bytes, 0);
-  if (entry?.position !== place.region.position) return false;
-  const header = Buffer.alloc(FRAME_HEADER_BYTES);
-  const store = context.fileSystem.open(storePath(context, place.region.baseOffset), 'read');
-  try {
-    if (store.read(header, entry.position) < FRAME_HEADER_BYTES) return false;
-  } finally {
-    store.close();
-  }
-  const { lengthField } = decodeFrameHeader(header, 0);
-  if (lengthField === entry.lengthField) return true;
-  encodeIndexEntry(bytes, 0, { ...entry, lengthField });
-  return file.write(bytes, place.number * INDEX_ENTRY_BYTES) === bytes.length;
-}
-
-async function leaveOut(
-  context: TopicContext,
-  file: FileHandle,
-  request: { path: string; range: { from: number; to: number } },
+  request: { path: string; range: EntryRange; entries: Buffer },
 ): Promise<void> {
   const { fileSystem, directory } = context;
-  const { path, range } = request;
+  const { path, range, entries } = request;
   const temporaryPath = temporaryFileName(path, 'recover');
   fileSystem.unlink(temporaryPath);
   const target = fileSystem.open(temporaryPath, 'create-new');
@@ -96,7 +129,12 @@ async function leaveOut(
     const keptBytes = range.from * INDEX_ENTRY_BYTES;
     const from = range.to * INDEX_ENTRY_BYTES;
     copyBytes(file, target, { from: 0, to: 0, byteCount: keptBytes });
-    copyBytes(file, target, { from, to: keptBytes, byteCount: file.status().sizeBytes - from });
+    writeWhole(target, entries, keptBytes);
+    copyBytes(file, target, {
+      from,
+      to: keptBytes + entries.length,
+      byteCount: file.status().sizeBytes - from,
+    });
     await target.sync();
     fileSystem.rename(temporaryPath, path);
     await fileSystem.syncDirectory(directory);

@@ -8,6 +8,7 @@ import type { HighWatermark } from './format/high-watermark.ts';
 import { payloadChecksum } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { findFlippedBit } from './recovery-bit-flip.ts';
+import { isIndexSound } from './recovery-index-rebuild.ts';
 import type { DamageList, MissingSegment, RegionDamage } from './recovery-plan.ts';
 import {
   framesWithin,
@@ -51,6 +52,7 @@ export async function listDamage(
   let expectedOffset = mark.startOffset;
   let lastTimestamp: number | undefined;
   let activeEndPosition: number | undefined;
+  const indexes: number[] = [];
   const addMissing = (nextOffset: number, timestampAfter: number | undefined): void => {
     if (nextOffset <= expectedOffset) return;
     const timestamp = lastTimestamp ?? timestampAfter ?? 0;
@@ -67,6 +69,11 @@ export async function listDamage(
       if (segment.baseOffset > expectedOffset) addMissing(segment.baseOffset, found.firstTimestamp);
       regions.push(...found.regions);
       activeEndPosition = found.activeEndPosition;
+      const { baseOffset, isActive, sizeBytes } = segment;
+      // A writer may be adding to both.
+      const storeBytes = isActive && sizeBytes > 0 ? Infinity : sizeBytes;
+      if (!isIndexSound(context, { store, baseOffset, storeBytes, regions: found.regions }))
+        indexes.push(baseOffset);
       expectedOffset = found.nextOffset;
       lastTimestamp = found.lastTimestamp ?? lastTimestamp;
       options.onBytes(segment.sizeBytes);
@@ -93,7 +100,7 @@ export async function listDamage(
     generation: mark.generation,
     regions,
     missingSegments,
-    indexes: [],
+    indexes,
     isSettingsUnsound: readTopicSettings(context) === undefined,
     activeEndPosition,
   };

@@ -18,6 +18,8 @@ export interface StoreChange {
   readonly baseOffset: number;
   readonly code: string;
   readonly method: RegionMethod;
+  /** Offset of the frame that begins there. */
+  readonly offset: number;
   /** Where it stood, how long it was, and CRC-32 of what stood there; `copy` in the run's folder has the bytes. */
   readonly position: number;
   readonly byteCount: number;

@@ -11,7 +11,6 @@ import type { FileHandle } from './io/file-system.ts';
 import { markUnsound, peekMark, writeMark } from './mark-file.ts';
 import { copyBytes, type QuarantineManifest } from './quarantine.ts';
 import { standingOf, type ChangeStanding } from './recovery-comparison.ts';
-import { mendIndex } from './recovery-index.ts';
 import { finishRenaming, moveAway, reversed, standAsFound, standRenamed } from './recovery-names.ts';
 import {
   copyPath,
@@ -228,7 +227,6 @@ async function restoreStores(
   for (const change of work.open) {
     if (change.method === 'rewritten') continue;
     await restoreRegion(context, manifest.run, change);
-    await mendIndex(context, change);
   }
   for (const { baseOffset } of work.created) {
     fileSystem.unlink(indexPath(context, baseOffset));

@@ -257,6 +257,23 @@ describe('recover, over every damage of a table', () => {
     finish('marks and settings');
   });
 
+  it("makes an index anew that is damaged, missing or another segment's, and loses nothing", async () => {
+    const indexes = [...scene.healthy].filter(([name]) => name.endsWith('.index'));
+    for (const [name, bytes] of indexes) {
+      for (let at = 0; at < bytes.length; at += 5) {
+        const flipped = Buffer.from(bytes);
+        flipped[at] = (flipped[at] as number) ^ 2;
+        await check(`${name} byte ${at}`, new Map([[name, flipped]]), []);
+      }
+      await check(`${name} missing`, new Map([[name, undefined]]), []);
+      await check(`${name} empty`, new Map([[name, Buffer.alloc(0)]]), []);
+      await check(`${name} zeros`, new Map([[name, Buffer.alloc(bytes.length)]]), []);
+      for (const [other, others] of indexes)
+        if (other !== name) await check(`${name} is ${other}`, new Map([[name, others]]), []);
+    }
+    finish('indexes');
+  });
+
   it('names a store as its offset', () => {
     expect(stores[0]?.name).to.equal(storeName(0));
   });
