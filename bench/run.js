@@ -1,21 +1,22 @@
 /**
  * `npm run bench`: every promise of speed beside what it was measured at, in one run, into docs/bench.md and
- * docs/bench-size.svg. Sizes and rounds: --input-mb 1000 --rounds 5 --largest-mb 10240; --only SECTION for one part,
- * printed only.
+ * docs/bench-size.svg. Sizes and rounds: --input-mb 1000 --rounds 5 --largest-mb 10240; --only SECTION measures one part
+ * and leaves the others as they are.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { machine, markdownTable } from './lib/report.js';
+import { markdownTable, updateSection } from './lib/report.js';
 import { againstSize, sizePlot } from './sections/against-size.js';
 import { commandLimits, recordSizes } from './sections/limits.js';
 import { latency } from './sections/latency.js';
 import { startUp } from './sections/start-up.js';
 import { stores } from './sections/stores.js';
 
+const DOCS = new URL('../docs/', import.meta.url);
 const here = fileURLToPath(new URL('.', import.meta.url));
 if (!existsSync(`${here}node_modules`)) execFileSync('npm', ['ci'], { cwd: here, stdio: 'inherit' });
 
@@ -46,25 +47,26 @@ const SECTIONS = {
   size: { title: 'Cost against the size of the log', run: againstSize },
 };
 
-const parts = [];
 try {
   for (const [name, { title, run }] of Object.entries(SECTIONS)) {
     if (values.only !== undefined && values.only !== name) continue;
     console.error(`… ${title}`);
+    const load = loadavg()[0].toFixed(1);
     const { rows, note, points } = await run(settings);
-    parts.push(`## ${title}\n\n${note}\n\n${markdownTable(rows)}\n`);
-    if (points !== undefined && values.only === undefined) {
-      writeFileSync(new URL('../docs/bench-size.svg', import.meta.url), sizePlot(points));
-      parts.push('![Milliseconds against the size of the log](bench-size.svg)\n');
-    }
-    console.log(parts.at(points !== undefined && values.only === undefined ? -2 : -1));
+    const circumstances =
+      `${settings.inputBytes / 1e6} MB of input, ${settings.rounds} rounds, ` +
+      `${load} processes wanted the ${cpus().length} processors before it began.`;
+    const plot =
+      points === undefined ? '' : '\n![Milliseconds against the size of the log](bench-size.svg)\n';
+    const part = `${note} ${circumstances}\n\n${markdownTable(rows)}\n${plot}`;
+    if (points !== undefined) writeFileSync(new URL('bench-size.svg', DOCS), sizePlot(points));
+    updateSection(new URL('bench.md', DOCS), {
+      titles: Object.values(SECTIONS).map((each) => each.title),
+      title,
+      part,
+    });
+    console.log(`## ${title}\n\n${part}`);
   }
 } finally {
   rmSync(directory, { recursive: true, force: true });
-}
-if (values.only === undefined) {
-  const head =
-    '# Measurements\n\nMade by `npm run bench`, all in one run; ratios are medians over rounds in which the contenders ' +
-    `took turns. ${machine()} ${settings.inputBytes / 1e6} MB of input, ${settings.rounds} rounds.\n`;
-  writeFileSync(new URL('../docs/bench.md', import.meta.url), [head, ...parts].join('\n'));
 }

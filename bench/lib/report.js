@@ -1,4 +1,5 @@
 /** Results as text: tables, the machine in figures, and a plot. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 
 export function markdownTable(rows) {
@@ -12,7 +13,7 @@ export function markdownTable(rows) {
 }
 
 /** The machine by its figures. */
-export function machine() {
+function machine() {
   const processors = cpus();
   return (
     `${processors.length} processors, ${(totalmem() / 2 ** 30).toFixed(0)} GiB of memory, ` +
@@ -20,7 +21,27 @@ export function machine() {
   );
 }
 
+/** Writes one section of the page of results, and leaves the others as they are. */
+export function updateSection(page, { titles, title, part }) {
+  const sections = new Map([...readSections(page), [title, part]]);
+  const head =
+    '# Measurements\n\nMade by `npm run bench`. Within a section the contenders took turns, and ratios are medians over the ' +
+    `rounds; figures of different sections do not compare. ${machine()}\n`;
+  const parts = titles
+    .filter((each) => sections.has(each))
+    .map((each) => `## ${each}\n\n${sections.get(each).trim()}\n`);
+  writeFileSync(page, [head, ...parts].join('\n'));
+}
+
+function readSections(page) {
+  if (!existsSync(page)) return [];
+  const [, ...sections] = readFileSync(page, 'utf8').split(/^## /m);
+  return sections.map((section) => {
+    const end = section.indexOf('\n');
+    return [section.slice(0, end), section.slice(end + 1)];
+  });
+}
+
 export const fixed = (value, digits = 2) => value.toFixed(digits);
 
-/** `x.xx (limit met)`. */
 export const verdict = (isMet) => (isMet ? 'met' : '**not met**');

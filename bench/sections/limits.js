@@ -46,7 +46,7 @@ export async function commandLimits({ directory, rounds, inputBytes, bin }) {
       crc: {
         run: `'${process.execPath}' '${new URL('../lib/checksum.js', import.meta.url).pathname}' ${store}`,
       },
-      ...(commands.has('verify') && { verify: { run: `${node} verify t --jobs 1 -d ${data}` } }),
+      ...(commands.has('verify') && { verify: { run: `${node} verify t -d ${data}` } }),
       ...(commands.has('inspect-segment') && { inspect: { run: `${node} inspect-segment ${store}` } }),
     },
     rounds,

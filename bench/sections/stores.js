@@ -6,7 +6,7 @@ import { linesFile } from '../lib/input.js';
 import { median, seconds } from '../lib/measure.js';
 import { fixed } from '../lib/report.js';
 
-const RECORDS = 2_000_000;
+const RECORDS = 1_000_000;
 
 const STORES = [
   { name: 'better-sqlite3, WAL, FULL', script: 'sqlite.js', promise: 'synced at every commit' },
@@ -58,7 +58,7 @@ export async function stores({ directory, rounds, bin }) {
   return {
     rows,
     note:
-      'Two million lines of 100 bytes. FastQueue is the two commands with their start-up, the records going through a ' +
+      'A million lines of 100 bytes. FastQueue is the two commands with their start-up, the records going through a ' +
       'pipe; the others are timed inside a running process, and consuming there means looking at every payload.',
   };
 }
