@@ -15,7 +15,6 @@ import type { FileHandle } from './io/file-system.ts';
 import { KERNEL_ENTRIES, KERNEL_INPUT } from './kernel/index.ts';
 import { READ_CHUNK_BYTES } from './limits.ts';
 import { writeWhole } from './quarantine.ts';
-import { headerAt } from './recovery-scan.ts';
 import { indexPath, storePath, type TopicContext } from './topic-directory.ts';
 
 /** Entries whose frames are looked at; of a larger index every n-th. */
@@ -88,7 +87,10 @@ function namesFrame(
   const isInside = segment.regions.some(
     ({ position, endPosition }) => entry.position >= position && entry.position < endPosition,
   );
-  return isInside || headerAt(segment.store, entry.position)?.lengthField === entry.lengthField;
+  if (isInside) return true;
+  const place = { ...entry, endPosition: segment.store.status().sizeBytes, minTimestamp: -Infinity };
+  const frame = readFrameAt(segment.store, place);
+  return isSound(frame) && frame.header.lengthField === entry.lengthField;
 }
 
 /** Makes the index of a segment anew from its good frames. Durable when it resolves. */

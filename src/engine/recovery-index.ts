@@ -83,7 +83,9 @@ function framesOf(
     while (position < endPosition) {
       const frame = readFrameAt(store, { position, offset, endPosition, minTimestamp: -Infinity });
       if (!isSound(frame)) break;
-      frames.set(position, { offset, lengthField: frame.header.lengthField });
+      // Padding stands for no offset: it has an entry only where the segment begins.
+      if (frame.offsetCount > 0 || position === 0)
+        frames.set(position, { offset, lengthField: frame.header.lengthField });
       position += frame.header.frameBytes;
       offset += frame.offsetCount;
     }

@@ -78,7 +78,7 @@ export class IndexCheck {
         entry.position === place.position &&
         entry.offset === place.offset &&
         entry.lengthField === frame.header.lengthField &&
-        frame.offsetCount > 0;
+        (frame.offsetCount > 0 || place.position === 0);
       if (!isRight) this.#contradictingCount += 1;
       this.#current = this.#nextSound();
     }

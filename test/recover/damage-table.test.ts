@@ -60,7 +60,10 @@ describe('recover, over every damage of a table', () => {
       const report = await scene.recover(options);
       const lost = lostOffsets(report);
       const found = seen.findings.filter(({ severity }) => severity === 'error').length;
-      if (found === 0 && report.repairs.some(({ code }) => code !== 'torn_tail'))
+      if (
+        found === 0 &&
+        report.repairs.some(({ code }) => code !== 'torn_tail' && !code.startsWith('index_'))
+      )
         failures.push(`${title}: verify found nothing`);
       if (options.tryBitFlip !== true && [...lostOffsets(seen)].join() !== [...lost].join())
         failures.push(
@@ -71,12 +74,15 @@ describe('recover, over every damage of a table', () => {
       const differences = await scene.differences(lost);
       if (differences.length > 0) failures.push(`${title}: ${differences.join('; ')}`);
       const repaired = scene.stores();
-      const after = await verifyTopic(scene.scratch.context(scene.fileSystem), {
+      const verified = await verifyTopic(scene.scratch.context(scene.fileSystem), {
         quick: false,
         onBytes: () => undefined,
       });
-      if (after.findings.some(({ severity }) => severity === 'error'))
-        failures.push(`${title}: verify still finds ${after.findings.map(({ code }) => code).join()}`);
+      // Unsound entries at the end of an index are what a power cut leaves: the next append goes over them.
+      const [finding] = verified.findings.filter(
+        ({ code }) => code !== 'leftover' && code !== 'index_unsound',
+      );
+      if (finding !== undefined) failures.push(`${title}: verify found ${finding.code}: ${finding.message}`);
       const again = await scene.recover();
       if (again.repairs.length > 0)
         failures.push(`${title}: a second recover found ${again.repairs[0]?.code ?? ''}`);
