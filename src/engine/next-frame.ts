@@ -16,7 +16,8 @@ import {
   type FrameHeader,
 } from './format/frame.ts';
 import type { FileHandle } from './io/file-system.ts';
-import { crc32 } from './format/crc32.ts';
+import { crc32Combine } from './format/crc32.ts';
+import { RangeChecksums } from './range-checksums.ts';
 
 export interface NextFrameRequest {
   readonly file: FileHandle;
@@ -52,6 +53,7 @@ const WINDOW_BYTES = 1024 * 1024;
 /** The next frame that is good beyond doubt, or undefined when there is none before endPosition. */
 export function findNextFrame(request: NextFrameRequest): FoundFrame | undefined {
   const { file, endPosition } = request;
+  const checksums = new RangeChecksums(file, request.fromPosition);
   const window = Buffer.alloc(Math.min(WINDOW_BYTES, Math.max(0, endPosition - request.fromPosition)));
   for (let start = request.fromPosition; start + FRAME_HEADER_BYTES <= endPosition;) {
     const byteCount = file.read(window.subarray(0, Math.min(window.length, endPosition - start)), start);
@@ -63,7 +65,7 @@ export function findNextFrame(request: NextFrameRequest): FoundFrame | undefined
       const position = start + at;
       const header = decodeFrameHeader(window, at);
       if (!isPlausible(header, position, request)) continue;
-      const found = confirm({ position, header }, request);
+      const found = confirm({ position, header }, request, checksums);
       if (found !== undefined) return found;
     }
     start += lastStart + 1;
@@ -90,7 +92,11 @@ function isPlausible(
   );
 }
 
-function confirm(candidate: Candidate, request: NextFrameRequest): FoundFrame | undefined {
+function confirm(
+  candidate: Candidate,
+  request: NextFrameRequest,
+  checksums: RangeChecksums,
+): FoundFrame | undefined {
   const { file, endPosition } = request;
   const nextPosition = candidate.position + candidate.header.frameBytes;
   const next = readHeader(file, nextPosition, endPosition);
@@ -105,19 +111,19 @@ function confirm(candidate: Candidate, request: NextFrameRequest): FoundFrame | 
     return undefined;
   const headerBytes = readHeader(file, candidate.position, endPosition);
   if (headerBytes === undefined) return undefined;
-  const payload = readPayload(file, candidate);
-  const payloadChecksum = crc32(payload);
+  const payloadChecksum = checksumOfPayload(candidate, checksums);
+  if (Number.isNaN(payloadChecksum)) return undefined;
+  const offsetCount = countOffsets(file, candidate);
+  if (offsetCount === undefined) return undefined;
   const highest = Math.floor(request.maxOffset / 2 ** 32);
   const lowest = Math.floor(request.minOffset / 2 ** 32);
   // A segment spans one or two high words; a range that is open upwards is tried only where it begins.
   for (let highWord = lowest; highWord <= Math.min(highest, lowest + 1); highWord++) {
     const offset = solveFrameOffset(headerBytes, { payloadChecksum, highWord });
     if (offset < request.minOffset || offset > request.maxOffset) continue;
-    const offsetCount = countOffsets(candidate.header, payload);
-    if (offsetCount === undefined) continue;
     const place = { position: candidate.position, offset };
     const following = { position: nextPosition, offset: offset + offsetCount };
-    if (isConfirmed(place, following, request) || (leadsToFrame && checksOut(file, following, endPosition)))
+    if (isConfirmed(place, following, request) || (leadsToFrame && checksOut(following, request, checksums)))
       return place;
   }
   return undefined;
@@ -140,20 +146,29 @@ function isNamed(position: number, request: NextFrameRequest): boolean {
   );
 }
 
-function checksOut(file: FileHandle, place: FoundFrame, endPosition: number): boolean {
-  const headerBytes = readHeader(file, place.position, endPosition);
+function checksOut(place: FoundFrame, request: NextFrameRequest, checksums: RangeChecksums): boolean {
+  const headerBytes = readHeader(request.file, place.position, request.endPosition);
   if (headerBytes === undefined) return false;
   const header = decodeFrameHeader(headerBytes, 0);
-  if (place.position + header.frameBytes > endPosition) return false;
-  const payload = readPayload(file, { position: place.position, header });
-  return crc32(payload, frameChecksumStart(headerBytes, place.offset)) === header.checksum;
+  if (place.position + header.frameBytes > request.endPosition) return false;
+  const checksum = checksumOfPayload({ position: place.position, header }, checksums);
+  const tail = { checksum, byteCount: header.payloadBytes };
+  return (
+    !Number.isNaN(checksum) &&
+    crc32Combine(frameChecksumStart(headerBytes, place.offset), tail) === header.checksum
+  );
 }
 
-function countOffsets(header: FrameHeader, payload: Buffer): number | undefined {
+/** A gap's payload can mean something in its first bytes only. */
+function countOffsets(file: FileHandle, { position, header }: Candidate): number | undefined {
   if (header.kind === FRAME_KIND.record) return 1;
   if (header.kind === FRAME_KIND.control) return 0;
-  return decodeGapPayload(payload, header.payloadBytes)?.count;
+  const head = Buffer.alloc(Math.min(GAP_HEAD_BYTES, header.payloadBytes));
+  if (file.read(head, position + FRAME_HEADER_BYTES) < head.length) return undefined;
+  return decodeGapPayload(head, header.payloadBytes)?.count;
 }
+
+const GAP_HEAD_BYTES = 9;
 
 function readHeader(file: FileHandle, position: number, endPosition: number): Buffer | undefined {
   if (position + FRAME_HEADER_BYTES > endPosition) return undefined;
@@ -161,7 +176,7 @@ function readHeader(file: FileHandle, position: number, endPosition: number): Bu
   return file.read(header, position) < FRAME_HEADER_BYTES ? undefined : header;
 }
 
-function readPayload(file: FileHandle, candidate: Candidate): Buffer {
-  const payload = Buffer.alloc(candidate.header.payloadBytes);
-  return payload.subarray(0, file.read(payload, candidate.position + FRAME_HEADER_BYTES));
+function checksumOfPayload(candidate: Candidate, checksums: RangeChecksums): number {
+  const { payloadBytes: byteCount } = candidate.header;
+  return checksums.of({ position: candidate.position + FRAME_HEADER_BYTES, byteCount });
 }

@@ -61,6 +61,35 @@ function applyMap(map: Uint32Array, register: number): number {
   return image >>> 0;
 }
 
+/** The same the other way: windZeros[k] sends the register through 2^k zero bytes. */
+const windZeros: Uint32Array[] = [];
+
+function windZerosMap(power: number): Uint32Array {
+  for (let known = windZeros.length; known <= power; known++) {
+    const half = windZeros[known - 1];
+    windZeros.push(
+      Uint32Array.from({ length: 32 }, (_, bit) => {
+        const unit = (1 << bit) >>> 0;
+        if (half !== undefined) return applyMap(half, applyMap(half, unit));
+        return ((unit >>> 8) ^ (forwardTable[unit & 0xff] as number)) >>> 0;
+      }),
+    );
+  }
+  return windZeros[power] as Uint32Array;
+}
+
+/**
+ * The CRC-32 of two texts in a row from those of each, as zlib's `crc32_combine`. Since it is its own inverse in the
+ * tail, it also gives the CRC-32 of a tail from those of the whole (as `checksum`) and of what stands before.
+ */
+export function crc32Combine(before: number, tail: { checksum: number; byteCount: number }): number {
+  let wound = before;
+  for (let power = 0; 2 ** power <= tail.byteCount; power++) {
+    if (Math.floor(tail.byteCount / 2 ** power) % 2 === 1) wound = applyMap(windZerosMap(power), wound);
+  }
+  return (wound ^ tail.checksum) >>> 0;
+}
+
 const ONE_ZERO = new Uint8Array(1);
 const FOUR_ZEROS = new Uint8Array(4);
 
