@@ -167,7 +167,7 @@ class Verification {
             this.#segmentDone(segment, scan);
           },
           unreadable: (segment, error) => {
-            this.#unreadable(storePath(this.#context, segment.baseOffset), error);
+            this.#unreadable(error.details.path ?? storePath(this.#context, segment.baseOffset), error);
           },
         },
       });

@@ -159,6 +159,22 @@ describe('verify', () => {
     expect(report.lost).to.deep.equal([]);
   });
 
+  it('names the index, not its store, when the index is what cannot be opened', async () => {
+    class NoIndex extends NodeFileSystem {
+      override open(...args: Parameters<NodeFileSystem['open']>): ReturnType<NodeFileSystem['open']> {
+        if (!args[0].endsWith(`${FIRST}.index`)) return super.open(...args);
+        throw new FastQueueError('io_error', 'Could not open: EMFILE.', { errno: 'EMFILE', path: args[0] });
+      }
+    }
+    const { findings } = await verifyTopic(scratch.context(new NoIndex({ map: false })), {
+      quick: false,
+      onBytes: () => undefined,
+    });
+    expect(findings.map(({ code, path }) => [code, path])).to.deep.equal([
+      ['io_error', scratch.path(`${FIRST}.index`)],
+    ]);
+  });
+
   it('gives no false alarm beside writers that are killed and restarted', async () => {
     const { verifications, kills } = await verifyBesideWriters(4000);
     expect(verifications).to.be.greaterThan(20);
