@@ -189,14 +189,7 @@ export class TopicLock {
     file.waitForLock().then(
       () => {
         this.#waiting = false;
-        if (this.#waiters.length > 0 && this.#standing() === 'current') {
-          this.#grantFirst(true);
-          return;
-        }
-        // Too late for everybody who asked, or for a file that is no longer the mark.
-        file.unlock();
-        if (this.#references === 0) this.#closeIfUnused();
-        else this.#serveNext(true);
+        this.#takeLate(file);
       },
       (error: unknown) => {
         this.#waiting = false;
@@ -204,6 +197,27 @@ export class TopicLock {
         this.#closeIfUnused();
       },
     );
+  }
+
+  /** The wait has ended and the lock is had: by now it may be too late for everybody who asked. */
+  #takeLate(file: FileHandle): void {
+    let isWanted: boolean;
+    try {
+      isWanted = this.#waiters.length > 0 && this.#standing() === 'current';
+    } catch (error) {
+      // Whether this is still the mark cannot be told, so nobody may have it.
+      file.unlock();
+      this.#failFirst(error);
+      this.#closeIfUnused();
+      return;
+    }
+    if (isWanted) {
+      this.#grantFirst(true);
+      return;
+    }
+    file.unlock();
+    if (this.#references === 0) this.#closeIfUnused();
+    else this.#serveNext(true);
   }
 
   /** `replaced`: another file has the mark's name. `moved`: the whole directory is another one, or gone. */

@@ -1,0 +1,84 @@
+/** The lock of a topic when the disk answers an error at the moment the lock is had. */
+import { expect } from 'chai';
+import { FastQueueError } from '../../src/engine/errors.ts';
+import type { FileStatus } from '../../src/engine/io/file-system.ts';
+import { TopicLock, type LockHold } from '../../src/engine/topic-lock.ts';
+import { FaultyFileSystem } from '../support/faulty-file-system.ts';
+import { ScratchTopic } from '../support/scratch-topic.ts';
+
+/** The real disk, on which files cannot be looked at while `isBlind`. */
+class BlindFileSystem extends FaultyFileSystem {
+  isBlind = false;
+
+  override status(path: string): FileStatus | undefined {
+    if (this.isBlind) throw new FastQueueError('io_error', `Could not look at ${path}: EIO.`, { path });
+    return super.status(path);
+  }
+}
+
+describe('TopicLock', () => {
+  let scratch: ScratchTopic;
+
+  beforeEach(async () => {
+    scratch = new ScratchTopic();
+    await scratch.fill(1);
+  });
+
+  afterEach(() => {
+    scratch.remove();
+  });
+
+  it('serves those who wait for it in the order in which they asked', async () => {
+    const lock = TopicLock.open(scratch.context());
+    const served: number[] = [];
+    await Promise.all(
+      [0, 1, 2, 3, 4].map(async (number) => {
+        const hold = (await lock.acquire(2000)) as LockHold;
+        served.push(number);
+        hold.release();
+      }),
+    );
+    lock.close();
+    expect(served).to.deep.equal([0, 1, 2, 3, 4]);
+  });
+
+  it('is free again after an error met when a long wait was over, and only who waited is told', async () => {
+    const fileSystem = new BlindFileSystem();
+    const context = scratch.context(fileSystem);
+    const lock = TopicLock.open(context);
+    // A descriptor of its own excludes as another process would.
+    const other = fileSystem.open(scratch.path('high-watermark'), 'update');
+    expect(other.tryLock()).to.equal(true);
+    let refusal: unknown;
+    const waiting = lock.acquire(5000).catch((error: unknown) => (refusal = error));
+    fileSystem.isBlind = true;
+    other.unlock();
+    await waiting;
+    fileSystem.isBlind = false;
+    expect(refusal).to.be.instanceOf(FastQueueError).with.property('code', 'io_error');
+    const hold = await lock.acquire(1000);
+    expect(hold).not.to.equal('moved');
+    (hold as LockHold).release();
+    expect(other.tryLock(), 'the lock was released').to.equal(true);
+    other.close();
+    lock.close();
+  });
+
+  it('names the last writer to who waited in vain, and takes a lock that comes later for the next', async () => {
+    const lock = TopicLock.open(scratch.context());
+    const other = new FaultyFileSystem().open(scratch.path('high-watermark'), 'update');
+    expect(other.tryLock()).to.equal(true);
+    let refusal: unknown;
+    await lock.acquire(20).catch((error: unknown) => (refusal = error));
+    expect(refusal).to.have.property('code', 'locked');
+    expect((refusal as Error).message).to.include(`pid ${process.pid}`);
+    const next = lock.acquire(5000);
+    other.unlock();
+    const hold = (await next) as LockHold;
+    expect(hold.waited).to.equal(true);
+    expect(other.tryLock(), 'it excludes').to.equal(false);
+    hold.release();
+    other.close();
+    lock.close();
+  });
+});
