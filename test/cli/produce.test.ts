@@ -1,7 +1,9 @@
 import { expect } from 'chai';
+import { execFile, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { outcomeOf, Sandbox, seen } from './fastqueue.ts';
 
 describe('produce', () => {
@@ -104,6 +106,15 @@ describe('produce', () => {
     expect((await ended).stdout.toString()).to.equal('0..1\n');
   });
 
+  it('waits for the writer of a named pipe, and ends when that has gone', async () => {
+    const pipe = join(sandbox.directory, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const produced = outcomeOf(sandbox.start(['produce', 't', pipe]));
+    await promisify(execFile)('sh', ['-c', `{ echo a; echo b; } > ${pipe}`]);
+    expect((await produced).status).to.equal(0);
+    expect(await payloads('t')).to.deep.equal(hex('a', 'b'));
+  });
+
   it('copies its input to stdout with --tee', async () => {
     const input = randomBytes(300_000);
     const { stdout, status } = await sandbox.run(['produce', 't', '--tee', '-q'], { input });
@@ -168,6 +179,19 @@ describe('produce', () => {
       expect(status).to.equal(expected);
       expect(stderr).to.equal('stored 2 records, offsets 0..1, synced; next input byte 4\n');
       expect(await payloads('t')).to.deep.equal(hex('a', 'b'));
+    });
+
+    it(`ends with ${expected} when ${signal} comes while a named pipe has no writer yet`, async () => {
+      const pipe = join(sandbox.directory, 'pipe');
+      execFileSync('mkfifo', [pipe]);
+      const first = join(sandbox.directory, 'first');
+      writeFileSync(first, 'a\n');
+      // A file's last line is stored when the next input makes produce wait: the pipe has no writer.
+      const child = sandbox.start(['produce', 't', '--ack', 'offset', first, pipe]);
+      const ended = outcomeOf(child);
+      await seen(child.stdout, '0..0\n');
+      child.kill(signal);
+      expect((await ended).status).to.equal(expected);
     });
   }
 

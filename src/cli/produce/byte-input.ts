@@ -5,7 +5,7 @@
  *
  * An input is read once, from front to back, by one reader at a time.
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { isatty } from 'node:tty';
 import { errnoOf, FastQueueError, fromSystemError } from '../../engine/index.ts';
@@ -34,11 +34,17 @@ const STDIN = 0;
 /** More than a pipe holds at once by default. */
 const STREAM_BUFFER_BYTES = 256 * 1024;
 
+/**
+ * A named pipe whose writer has not come yet must not block the open, or no signal would be heard. Only Linux tells such
+ * a pipe (silent) from one whose writer has gone (at its end).
+ */
+const OPEN_FLAGS = constants.O_RDONLY | (process.platform === 'linux' ? constants.O_NONBLOCK : 0);
+
 /** Opens standard input (`-` or undefined) or a file. @throws FastQueueError `io_error`, `permission_denied` */
 export function openInput(path: string | undefined): ByteInput {
   const name = path === '-' ? undefined : path;
   try {
-    const descriptor = name === undefined ? STDIN : openSync(name, 'r');
+    const descriptor = name === undefined ? STDIN : openSync(name, OPEN_FLAGS);
     const status = fstatSync(descriptor);
     if (status.isDirectory()) {
       throw new FastQueueError(
@@ -93,11 +99,14 @@ class StreamInput implements ByteInput {
   /** What has come and was not asked for yet. */
   #pending: Buffer = Buffer.alloc(0);
   #hasEnded = false;
+  /** False for a named pipe until bytes have come: before its first writer a direct read would say that it has ended. */
+  #hasHadWriter: boolean;
   #failure: unknown;
   #wake: (() => void) | undefined;
 
   constructor(path: string | undefined, descriptor: number) {
     this.path = path;
+    this.#hasHadWriter = path === undefined;
     const isTerminal = isatty(descriptor);
     this.#stream = isTerminal ? this.#openTerminal() : this.#openSocket(descriptor);
     this.#descriptor = isTerminal ? undefined : descriptor;
@@ -123,7 +132,7 @@ class StreamInput implements ByteInput {
 
   /** Reads without waiting, past the stream, which has made the descriptor non-blocking. Undefined: nothing is there. */
   #readAtHand(target: Buffer): number | undefined {
-    if (this.#descriptor === undefined) return undefined;
+    if (this.#descriptor === undefined || !this.#hasHadWriter) return undefined;
     try {
       const byteCount = readSync(this.#descriptor, target);
       if (byteCount === 0) this.#end();
@@ -182,6 +191,7 @@ class StreamInput implements ByteInput {
   }
 
   #take(bytes: Buffer): void {
+    this.#hasHadWriter = true;
     if (!this.#hasEnded) this.#pending = bytes;
     this.#wake?.();
   }
