@@ -94,6 +94,12 @@ export function formatSize(bytes: number): string {
   return `${digits} ${units[unit] as string}`;
 }
 
+/** Bytes as people read them where nothing is lost by it, else their number: a limit must not be rounded. */
+export function formatExactSize(bytes: number): string {
+  const text = formatSize(bytes);
+  return parseSize(text.replace(' ', '')) === bytes ? text : `${bytes} B`;
+}
+
 /** Milliseconds in the largest unit that is exact: `7d`, `10s`, `250ms`. */
 export function formatDuration(durationMs: number): string {
   if (durationMs === 0) return '0';

@@ -15,7 +15,7 @@ import {
 } from './limits.ts';
 import { MAX_RECORD_BYTES } from './format/frame.ts';
 import { nearestName } from './nearest-name.ts';
-import { formatDuration, formatSize, parseDuration, parseSize } from './quantities.ts';
+import { formatDuration, formatExactSize, parseDuration, parseSize } from './quantities.ts';
 
 export type SettingType = 'size' | 'duration' | 'boolean';
 
@@ -227,7 +227,7 @@ function readValue(setting: Setting, value: unknown): number {
 export function formatSettingValue(setting: Setting, value: number): string {
   switch (setting.type) {
     case 'size':
-      return value === 0 && setting.mayBeOff ? 'none' : formatSize(value);
+      return value === 0 && setting.mayBeOff ? 'none' : formatExactSize(value);
     case 'duration':
       return value === 0 && setting.mayBeOff ? 'none' : formatDuration(value);
     case 'boolean':

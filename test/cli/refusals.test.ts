@@ -24,7 +24,7 @@ const REFUSALS: readonly Refusal[] = [
   { args: ['produce', 'events', '--input', 'xml'], status: 2, says: 'lines, raw, json, len32be' },
   { args: ['produce', 'events', '--batch-bytes', '64q'], status: 2, says: '64k' },
   { args: ['produce', 'events', '--batch-bytes', '33M'], status: 2, says: 'between' },
-  { args: ['produce', 'events', '--max-record-bytes', '32M'], status: 2, says: 'between' },
+  { args: ['produce', 'events', '--max-record-bytes', '32M'], status: 2, says: 'and 33554416 B' },
   { args: ['produce', 'events', '--linger', '5'], status: 2, says: '500ms' },
   { args: ['produce', 'events', '--expect-offset', '-1'], status: 2, says: 'whole number' },
   { args: ['produce', 'events', '-D', '\\q'], status: 2, says: 'escape' },
