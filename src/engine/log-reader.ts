@@ -10,10 +10,11 @@ import type { HighWatermark } from './format/high-watermark.ts';
 import type { FileHandle, FileStatus } from './io/file-system.ts';
 import { KERNEL_OUTPUT } from './kernel/index.ts';
 import type { EmitRequest } from './kernel/kernel.ts';
-import { isDeleted, isFailed, peekMark, readMark } from './mark-file.ts';
+import { isDeleted, isFailed, markUnsound, peekMark, readMark } from './mark-file.ts';
 import { findNextFrame } from './next-frame.ts';
 import { MarkWatch } from './mark-watch.ts';
 import { entriesAfter, lookupOffset, type SegmentPlace } from './offset-index.ts';
+import { markFromStores } from './recovery-tail.ts';
 import { recordViews, SegmentCursor, type CursorStep, type RecordView } from './segment-cursor.ts';
 import { listStoreBases, markPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
 
@@ -81,8 +82,11 @@ const HINT_COUNT = 256;
 export class LogReader {
   readonly #context: TopicContext;
   readonly #options: ReaderOptions;
-  #markFile: FileHandle;
+  /** Undefined where there is none. */
+  #markFile: FileHandle | undefined;
   #mark: HighWatermark;
+  /** The mark is missing or unsound: `#mark` is what the stores say, as it was when the reader was opened. */
+  #isMarkAssumed: boolean;
   #cursor: SegmentCursor | undefined;
   #nextOffset: number;
   #watch: MarkWatch | undefined;
@@ -90,21 +94,26 @@ export class LogReader {
   /**
    * Opens a reader. Bytes behind the mark with no writer alive are settled first, so that everything durable is seen.
    *
-   * @throws FastQueueError `topic_not_found`, `damaged` (the mark is unsound), `offset_out_of_range`, `newer_format`
+   * @throws FastQueueError `topic_not_found`, `damaged` (the mark is unsound, unless damage is skipped),
+   *   `offset_out_of_range`, `newer_format`
    */
   static async open(context: TopicContext, options: ReaderOptions): Promise<LogReader> {
-    const markFile = context.fileSystem.open(markPath(context), 'read');
+    const markFile = openMark(context, options.onDamage);
     try {
-      const reader = new LogReader(context, options, { markFile, mark: await readMark(context, markFile) });
-      if (reader.#hasUnsettledTail()) {
+      const reader = new LogReader(context, options, {
+        markFile,
+        ...(await markOrStores(context, markFile, options.onDamage)),
+      });
+      if (!reader.#isMarkAssumed && reader.#hasUnsettledTail()) {
         await reader.#settle();
-        reader.#mark = await readMark(context, markFile);
+        const settled = await markOrStores(context, markFile, options.onDamage);
+        [reader.#mark, reader.#isMarkAssumed] = [settled.mark, settled.isAssumed];
       }
       if (isDeleted(reader.#mark)) throw topicNotFound(context);
       if (options.from > reader.#mark.nextOffset) throw outOfRange(context, options.from, reader.#mark);
       return reader;
     } catch (error) {
-      markFile.close();
+      markFile?.close();
       throw error;
     }
   }
@@ -112,12 +121,13 @@ export class LogReader {
   private constructor(
     context: TopicContext,
     options: ReaderOptions,
-    state: { markFile: FileHandle; mark: HighWatermark },
+    state: { markFile: FileHandle | undefined; mark: HighWatermark; isAssumed: boolean },
   ) {
     this.#context = context;
     this.#options = options;
     this.#markFile = state.markFile;
     this.#mark = state.mark;
+    this.#isMarkAssumed = state.isAssumed;
     this.#nextOffset = options.from;
   }
 
@@ -129,6 +139,11 @@ export class LogReader {
   /** The mark as last read: where the log ended then. */
   get mark(): HighWatermark {
     return this.#mark;
+  }
+
+  /** True where the mark is missing or unsound and what checks out is read without it: `mark` is what the stores say. */
+  get isMarkAssumed(): boolean {
+    return this.#isMarkAssumed;
   }
 
   /** The next records, as views. */
@@ -164,11 +179,14 @@ export class LogReader {
    * @throws FastQueueError `topic_not_found` when the topic was deleted, even if there is another of that name now
    */
   async refresh(): Promise<void> {
-    if (!this.#isStillNamed()) this.#reopenMark();
-    const mark = await readMark(this.#context, this.#markFile);
+    // Until recover has made a new mark there is nothing to follow.
+    if (this.#isMarkAssumed && !this.#hasMarkNow()) return;
+    if (this.#markFile === undefined || !this.#isStillNamed()) this.#reopenMark();
+    const mark = await readMark(this.#context, this.#markFile as FileHandle);
     if (isDeleted(mark) || mark.nextOffset < this.#nextOffset) throw topicNotFound(this.#context);
     if (mark.generation !== this.#mark.generation) this.#forgetCursor();
     this.#mark = mark;
+    this.#isMarkAssumed = false;
   }
 
   /** Resolves when the mark may have moved past the last refresh, or the time is up, or the signal came. */
@@ -177,7 +195,8 @@ export class LogReader {
   ): Promise<'more' | 'timeout' | 'aborted'> {
     this.#watch ??= new MarkWatch(this.#context, {
       hasMoved: () => {
-        const mark = peekMark(this.#markFile);
+        if (this.#isMarkAssumed) return this.#hasMarkNow();
+        const mark = this.#peekMark();
         return (
           mark === undefined ||
           mark.nextOffset !== this.#mark.nextOffset ||
@@ -185,7 +204,7 @@ export class LogReader {
           !this.#isStillNamed()
         );
       },
-      onStill: () => (this.#hasUnsettledTail() ? this.#settle() : Promise.resolve()),
+      onStill: () => (!this.#isMarkAssumed && this.#hasUnsettledTail() ? this.#settle() : Promise.resolve()),
     });
     return this.#watch.wait(options);
   }
@@ -200,7 +219,7 @@ export class LogReader {
   close(): void {
     this.#watch?.close();
     this.#forgetCursor();
-    this.#markFile.close();
+    this.#markFile?.close();
   }
 
   #step<Records extends { type: 'records'; firstOffset: number; nextOffset: number }>(
@@ -303,7 +322,7 @@ export class LogReader {
       offset: this.#nextOffset,
       useMap: baseOffset !== this.#mark.baseOffset,
     });
-    const generation = peekMark(this.#markFile)?.generation;
+    const generation = this.#peekMark()?.generation;
     if (generation !== undefined && generation !== this.#mark.generation) {
       store.close();
       return undefined;
@@ -359,8 +378,25 @@ export class LogReader {
     cursor.close();
   }
 
+  /** The mark as the file has it now, where it is sound. */
+  #peekMark(): HighWatermark | undefined {
+    return this.#markFile === undefined ? undefined : peekMark(this.#markFile);
+  }
+
+  /** Whether there is a sound mark where there was none. */
+  #hasMarkNow(): boolean {
+    const { fileSystem } = this.#context;
+    if (fileSystem.status(markPath(this.#context)) === undefined) return false;
+    const file = fileSystem.open(markPath(this.#context), 'read');
+    try {
+      return peekMark(file) !== undefined;
+    } finally {
+      file.close();
+    }
+  }
+
   #peekAgain(): void {
-    const mark = peekMark(this.#markFile);
+    const mark = this.#peekMark();
     if (mark === undefined || isDeleted(mark)) return;
     if (mark.generation !== this.#mark.generation) this.#forgetCursor();
     this.#mark = mark;
@@ -446,15 +482,15 @@ export class LogReader {
 
   #isStillNamed(): boolean {
     const named = this.#context.fileSystem.status(markPath(this.#context));
-    const own: FileStatus = this.#markFile.status();
-    return named?.inode === own.inode && named.device === own.device;
+    const own: FileStatus | undefined = this.#markFile?.status();
+    return named?.inode === own?.inode && named?.device === own?.device;
   }
 
   #reopenMark(): void {
     if (this.#context.fileSystem.status(markPath(this.#context)) === undefined)
       throw topicNotFound(this.#context);
     const reopened = this.#context.fileSystem.open(markPath(this.#context), 'read');
-    this.#markFile.close();
+    this.#markFile?.close();
     this.#markFile = reopened;
     this.#forgetCursor();
   }
@@ -462,6 +498,31 @@ export class LogReader {
   #forgetCursor(): void {
     this.#cursor?.close();
     this.#cursor = undefined;
+  }
+}
+
+function openMark(context: TopicContext, onDamage: ReaderOptions['onDamage']): FileHandle | undefined {
+  try {
+    return context.fileSystem.open(markPath(context), 'read');
+  } catch (error) {
+    if (!(error instanceof FastQueueError) || error.details.errno !== 'ENOENT') throw error;
+    if (onDamage === 'skip') return undefined;
+    throw markUnsound(context);
+  }
+}
+
+/** The mark or, where damage is skipped and the mark is no help, what the stores say. */
+async function markOrStores(
+  context: TopicContext,
+  markFile: FileHandle | undefined,
+  onDamage: ReaderOptions['onDamage'],
+): Promise<{ mark: HighWatermark; isAssumed: boolean }> {
+  if (markFile === undefined) return { mark: markFromStores(context), isAssumed: true };
+  try {
+    return { mark: await readMark(context, markFile), isAssumed: false };
+  } catch (error) {
+    if (onDamage === 'stop' || !(error instanceof FastQueueError) || error.code !== 'damaged') throw error;
+    return { mark: markFromStores(context), isAssumed: true };
   }
 }
 

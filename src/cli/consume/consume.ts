@@ -86,9 +86,14 @@ async function openReader(
   request: ConsumeRequest,
   group: ConsumerGroup | undefined,
 ): Promise<{ reader: LogReader; range: ConsumeRange }> {
-  const { startOffset } = await topic.mark();
-  const probe = await topic.openReader({ from: startOffset });
+  const probe = await topic.openReader({ from: 0, onDamage: request.onDamage });
   probe.close();
+  if (probe.isMarkAssumed) {
+    request.onWarning(
+      `The high-water mark of "${topic.name}" is missing or damaged: records that check out are read, and it cannot be known ` +
+        `whether acknowledged ones are missing at the end. Run "fastqueue recover ${topic.name} --dry-run".`,
+    );
+  }
   const range = await resolveRange(topic, probe.mark, {
     spec: request.spec,
     groupOffset: group?.nextOffset,
