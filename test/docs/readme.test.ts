@@ -36,6 +36,7 @@ function stepsOf(block: string): Step[] {
 /** Times and ids are different on every run. */
 const normalise = (text: string): string =>
   text
+    .replace(/\d{8}T\d{9}Z-[a-z-]+-[0-9a-f]{8}/g, '<run>')
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
     .replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '<id>')
     .replace(/\b1\d{12}\b/g, '<ms>');
@@ -74,7 +75,9 @@ describe('README', () => {
         },
         encoding: 'utf8',
       });
-      expect(normalise(run.stdout).trimEnd()).to.equal(normalise(expected).trimEnd());
+      expect(normalise(run.stdout.replaceAll(`${directory}/`, '')).trimEnd()).to.equal(
+        normalise(expected).trimEnd(),
+      );
     });
   }
 
