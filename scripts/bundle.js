@@ -7,7 +7,7 @@
  * - help.cjs: what prints help and the version, with every page in it. Instead of all of oclif and all commands.
  * - *-worker.js: whatever src/engine runs on another thread, beside the bundle that names it.
  *
- * Native modules and prom-client are loaded from node_modules when they are first used.
+ * Native modules are loaded from node_modules when they are first used.
  */
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -25,7 +25,7 @@ const COMMON = {
   minifySyntax: true,
   minifyWhitespace: true,
   logLevel: 'warning',
-  external: ['fs-native-extensions', 'mmap-io', 'prom-client', 'typescript'],
+  external: ['fs-native-extensions', 'mmap-io', 'typescript'],
 };
 
 /** Parts of oclif that no running command reaches: main.ts runs commands and reports errors itself. */

@@ -2,13 +2,11 @@
  * Progress of work that takes over a second, on stderr where that is a terminal: bytes, rate, time left. Whoever works
  * counts; this looks at the count now and then. Never shown with `--quiet` or `--json`.
  */
+import type { Ora } from 'ora';
 import { formatSize } from '../../engine/index.ts';
 
 const FIRST_SHOWN_MS = 1000;
 const REFRESH_MS = 200;
-
-/** To the first column, and nothing to its right. */
-const CLEAR_LINE = '\r\u001b[K';
 
 export class Progress {
   /** Bytes done so far. */
@@ -18,23 +16,25 @@ export class Progress {
   readonly #verb: string;
   readonly #startedAtMs = performance.now();
   #timer: NodeJS.Timeout | undefined;
-  #isOnScreen = false;
+  #spinner: Ora | undefined;
+  #isStopped = false;
 
   /** @param verb what is being done: `storing` */
   constructor(verb: string, options: { isShown: boolean }) {
     this.#verb = verb;
-    if (options.isShown && process.stderr.isTTY) {
+    // A terminal that does not say how wide it is cannot be drawn on.
+    if (options.isShown && process.stderr.isTTY && process.stderr.columns > 0) {
       this.#timer = setInterval(() => {
-        this.#show();
+        void this.#show();
       }, REFRESH_MS).unref();
     }
   }
 
   /** Takes the line away. */
   stop(): void {
+    this.#isStopped = true;
     clearInterval(this.#timer);
-    if (this.#isOnScreen) process.stderr.write(CLEAR_LINE);
-    this.#isOnScreen = false;
+    this.#spinner?.stop();
   }
 
   /** The line as it stands: `storing 1.5 GiB of 2 GiB, 600.1 MiB/s, 1 s left`. */
@@ -49,10 +49,14 @@ export class Progress {
     return `${this.#verb} ${formatSize(this.doneBytes)} of ${formatSize(this.totalBytes)}, ${rate}, ${secondsLeft} s left`;
   }
 
-  #show(): void {
+  /** The spinner is loaded when there is something to show, which for most commands is never. */
+  async #show(): Promise<void> {
     const elapsedMs = performance.now() - this.#startedAtMs;
     if (elapsedMs < FIRST_SHOWN_MS) return;
-    process.stderr.write(`${CLEAR_LINE}${this.describe(elapsedMs)}`);
-    this.#isOnScreen = true;
+    const { default: ora } = await import('ora');
+    if (this.#isStopped) return;
+    // Standard input is the command's own: the spinner must not touch it.
+    this.#spinner ??= ora({ stream: process.stderr, discardStdin: false, hideCursor: false }).start();
+    this.#spinner.text = this.describe(elapsedMs);
   }
 }
