@@ -81,23 +81,27 @@ export function parseTime(text: string, nowMs: number): number {
   return timestamp;
 }
 
-/** Bytes as people read them, exact where it can be: `64 KiB`, `1.5 MiB`, `1000 B`. */
+const SIZE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+
+/** Bytes as people read them, rounded where they are no whole number of tenths: `64 KiB`, `1.5 MiB`, `1000 B`. */
 export function formatSize(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  const digits = Number.isInteger(value) || unit === 0 ? String(value) : value.toFixed(1);
-  return `${digits} ${units[unit] as string}`;
+  const unit = unitOf(bytes);
+  const value = bytes / 1024 ** unit;
+  const digits = Number.isInteger(value) ? String(value) : value.toFixed(1);
+  return `${digits} ${SIZE_UNITS[unit] as string}`;
 }
 
 /** Bytes as people read them where nothing is lost by it, else their number: a limit must not be rounded. */
 export function formatExactSize(bytes: number): string {
-  const text = formatSize(bytes);
-  return parseSize(text.replace(' ', '')) === bytes ? text : `${bytes} B`;
+  const tenths = (bytes / 1024 ** unitOf(bytes)) * 10;
+  return Number.isInteger(tenths) ? formatSize(bytes) : `${bytes} B`;
+}
+
+/** The largest unit that leaves at least one, as a power of 1024. */
+function unitOf(bytes: number): number {
+  let unit = 0;
+  while (bytes >= 1024 ** (unit + 1) && unit < SIZE_UNITS.length - 1) unit += 1;
+  return unit;
 }
 
 /** Milliseconds in the largest unit that is exact: `7d`, `10s`, `250ms`. */
