@@ -398,7 +398,7 @@ export class Log {
       segment.index.append(entries);
     } catch (error) {
       this.#warn(
-        'The index of the active segment could not be written and was dropped; "fastqueue compact" rebuilds it.',
+        'The index of the active segment could not be written and was dropped; reading goes on without it.',
         error,
       );
       segment.index.drop();

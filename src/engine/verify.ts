@@ -267,7 +267,7 @@ class Verification {
 
   #noteIndex(segment: LogSegment, index: IndexVerdict, scan: StoreScan): void {
     const path = indexPath(this.#context, segment.baseOffset);
-    const command = `fastqueue compact ${this.#context.topic}`;
+    const command = `fastqueue recover ${this.#context.topic}`;
     if (index.isMissing) {
       if (scan.runs.length > 0)
         this.#add('index_missing', {
@@ -406,11 +406,9 @@ class Verification {
       if (file.type === 'unknown') {
         this.#add('unknown_file', { path, message: 'This file is no part of the log and is never touched.' });
       } else if (file.type === 'temporary' || (file.type === 'store' && leftovers.has(file.baseOffset))) {
-        const command = `fastqueue compact ${this.#context.topic}`;
         this.#add('leftover', {
           path,
           message: 'Interrupted work left this file; it is no part of the log.',
-          command,
         });
       }
     }
