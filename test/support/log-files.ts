@@ -2,7 +2,7 @@
  * An independent reader of a topic's files, written from docs/FORMAT.md alone: it shares no code with src, so that what
  * both agree on is what the page says. Small logs only; every rule that is broken throws.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface StoredRecord {
@@ -119,21 +119,23 @@ function checkIndex(
 /** Every record of a topic of plain records, with every rule of the page checked. `index`: check the indexes too, for this interval, or 0: sound and ascending. */
 export function readTopicFiles(topicDirectory: string, options: { index?: number } = {}): StoredRecord[] {
   const mark = readMarkFile(topicDirectory);
+  const storeFile = (base: number): string => join(topicDirectory, `${String(base).padStart(20, '0')}.store`);
   const bases = readdirSync(topicDirectory)
     .filter((name) => /^\d{20}\.store$/.test(name))
     .map((name) => Number(name.slice(0, 20)))
-    .filter((base) => base <= mark.baseOffset);
+    .filter((base) => base <= mark.baseOffset)
+    // What a roll that was killed half-way leaves: an empty store that the mark does not name is no part of the log.
+    .filter((base) => base === mark.baseOffset || statSync(storeFile(base)).size > 0);
   const all: StoredRecord[] = [];
   let nextOffset = mark.startOffset;
   for (const base of bases) {
     if (base !== nextOffset) throw new Error(`the segment ${base} does not begin at ${nextOffset}`);
-    const name = String(base).padStart(20, '0');
-    const file = readFileSync(join(topicDirectory, `${name}.store`));
+    const file = readFileSync(storeFile(base));
     const store = base === mark.baseOffset ? file.subarray(0, mark.position) : file;
     if (base === mark.baseOffset && store.length < mark.position)
       throw new Error('the store ends before its mark');
     const { records, positions } = readStore(store, base);
-    const indexPath = join(topicDirectory, `${name}.index`);
+    const indexPath = storeFile(base).replace(/store$/, 'index');
     if (options.index !== undefined && existsSync(indexPath))
       checkIndex(indexPath, store, positions, options.index);
     for (const record of records) all.push(record);
