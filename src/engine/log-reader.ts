@@ -261,7 +261,7 @@ export class LogReader {
           if (isSkipping && cursor.position < cursor.endPosition) continue;
           // A sealed segment ends where the next begins; the active one at the mark, which has records left to give.
           if (cursor.baseOffset === this.#mark.baseOffset) return this.#damage(cursor, 'missing');
-          this.#toNextSegment(cursor);
+          if (this.#toNextSegment(cursor) === 'missing') return this.#missingSegment();
           continue;
         case 'short':
         case 'bad': {
@@ -308,9 +308,9 @@ export class LogReader {
 
   /** Opens the segment that holds the next offset. Undefined where there is none, or the generation moved meanwhile. */
   #openSegment(): SegmentCursor | undefined {
-    const bases = this.#liveBases();
-    const number = bases.findLastIndex((base) => base <= this.#nextOffset);
-    const baseOffset = bases[number];
+    const baseOffset = this.#liveBases().findLast(
+      (base) => base <= this.#nextOffset && !this.#isEmptyLeftover(base),
+    );
     if (baseOffset === undefined || this.#nextOffset < this.#mark.startOffset) return undefined;
     const store = this.#openStore(baseOffset);
     if (store === undefined) return undefined;
@@ -339,26 +339,45 @@ export class LogReader {
     }
   }
 
-  /** Stores that belong to the log: not above BaseOffset, and empty only if active. */
+  /** Bases of the stores that are not above BaseOffset, ascending: empty leftovers are among them. */
   #liveBases(): number[] {
     const { baseOffset } = this.#mark;
     return listStoreBases(this.#context).filter((base) => base <= baseOffset);
   }
 
-  /** The next segment is the store named by this one's end; an empty or a superseded store in between is none. */
-  #toNextSegment(ended: SegmentCursor): void {
+  /** A roll that was killed half-way leaves an empty store; a writer may then have gone on in the segment before it. */
+  #isEmptyLeftover(baseOffset: number): boolean {
+    if (baseOffset === this.#mark.baseOffset) return false;
+    return this.#context.fileSystem.status(storePath(this.#context, baseOffset))?.sizeBytes === 0;
+  }
+
+  /**
+   * The next segment is the store named by this one's end. `missing`: there is none, or nothing in it, and neither
+   * retention nor compaction is why.
+   */
+  #toNextSegment(ended: SegmentCursor): 'opened' | 'look-again' | 'missing' {
     this.#forgetCursor();
-    this.#nextOffset = Math.max(this.#nextOffset, ended.offset);
-    const store = this.#openStore(ended.offset);
-    if (store === undefined) return;
-    const isActive = ended.offset === this.#mark.baseOffset;
+    const baseOffset = ended.offset;
+    this.#nextOffset = Math.max(this.#nextOffset, baseOffset);
+    const store = this.#isEmptyLeftover(baseOffset) ? undefined : this.#openStore(baseOffset);
+    if (store === undefined) {
+      const before = this.#mark;
+      this.#peekAgain();
+      const hasMoved =
+        this.#mark.generation !== before.generation ||
+        this.#mark.baseOffset !== before.baseOffset ||
+        this.#nextOffset < this.#mark.startOffset;
+      return hasMoved ? 'look-again' : 'missing';
+    }
+    const isActive = baseOffset === this.#mark.baseOffset;
     this.#cursor = new SegmentCursor({
       kernel: this.#context.kernel,
       store,
-      baseOffset: ended.offset,
+      baseOffset,
       endPosition: isActive ? this.#mark.position : store.status().sizeBytes,
-      place: { position: 0, offset: ended.offset },
+      place: { position: 0, offset: baseOffset },
     });
+    return 'opened';
   }
 
   /** Reads the mark once more and opens everything by name: what looked bad may have been patched just now. */
@@ -403,12 +422,10 @@ export class LogReader {
   }
 
   #missingSegment(): DamageStep {
-    const bases = this.#liveBases();
-    const nextBase = bases.find((base) => base > this.#nextOffset) ?? this.#mark.nextOffset;
     return this.#report({
       path: storePath(this.#context, this.#nextOffset),
       position: 0,
-      nextReadable: nextBase,
+      nextReadable: this.#endOfSegment(this.#nextOffset),
       what: 'its segment is missing',
     });
   }
@@ -446,8 +463,10 @@ export class LogReader {
     });
   }
 
-  #endOfSegment(baseOffset: number): number {
-    return this.#liveBases().find((base) => base > baseOffset) ?? this.#mark.nextOffset;
+  /** Where the first segment above `offset` begins, or the log ends. */
+  #endOfSegment(offset: number): number {
+    const next = this.#liveBases().find((base) => base > offset && !this.#isEmptyLeftover(base));
+    return next ?? this.#mark.nextOffset;
   }
 
   /** @throws FastQueueError `damaged` where the reader is to stop at damage */

@@ -97,8 +97,8 @@ export function firstTimestampOf(context: TopicContext, baseOffset: number): num
   });
 }
 
-/** Undefined when there is no such store. */
-function withStore<T>(
+/** Runs `use` on an open store. Undefined when there is no such store: retention may have removed it meanwhile. */
+export function withStore<T>(
   context: TopicContext,
   baseOffset: number,
   use: (store: FileHandle) => T,

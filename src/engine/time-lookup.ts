@@ -5,7 +5,8 @@
 import { scanFrames } from './frame-scanner.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import { lastIndexedPlace, lookupTime, type LookupRequest } from './offset-index.ts';
-import { listStoreBases, storePath, type TopicContext } from './topic-directory.ts';
+import { withStore } from './segment-list.ts';
+import { listStoreBases, type TopicContext } from './topic-directory.ts';
 import { decodeFrameHeader, FRAME_HEADER_BYTES } from './format/frame.ts';
 
 /** Offset of the first record at or after the time; NextOffset when there is none. Damage ends the search of a segment. */
@@ -27,8 +28,7 @@ function searchSegment(
   wanted: { mark: HighWatermark; baseOffset: number; timestampMs: number },
 ): number | undefined {
   const { mark, baseOffset, timestampMs } = wanted;
-  const store = context.fileSystem.open(storePath(context, baseOffset), 'read');
-  try {
+  return withStore(context, baseOffset, (store) => {
     const isActive = baseOffset === mark.baseOffset;
     const endPosition = isActive ? mark.position : store.status().sizeBytes;
     if (endPosition === 0) return undefined;
@@ -44,9 +44,7 @@ function searchSegment(
       if (end.lastTimestamp < timestampMs) return undefined;
     }
     return firstAtOrAfter(context, request, timestampMs);
-  } finally {
-    store.close();
-  }
+  });
 }
 
 /** From the last entry before the time, frame by frame: a handful, since entries are close together. */

@@ -1,0 +1,112 @@
+import { expect } from 'chai';
+import { truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import { storeFileName } from '../../src/engine/format/file-names.ts';
+import type { ReadStep } from '../../src/engine/log-reader.ts';
+import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
+
+const EVERYTHING = { maxBytes: 1024 * 1024, maxRecords: Infinity, untilOffset: Infinity };
+
+describe('LogReader', () => {
+  let scratch: ScratchTopic;
+  /** Base offsets of the segments, ascending. */
+  let bases: number[];
+  let nextOffset: number;
+
+  beforeEach(async () => {
+    scratch = new ScratchTopic();
+    await scratch.fill(40, { segmentBytes: 2048 });
+    bases = scratch.files('.store').map((name) => Number(name.slice(0, 20)));
+    nextOffset = 40;
+    expect(bases.length).to.be.greaterThan(3);
+  });
+
+  afterEach(() => {
+    scratch.remove();
+  });
+
+  /** Every step from `from` on, damage skipped. Ends where the log does, or the test has found a loop. */
+  async function stepsFrom(from: number): Promise<ReadStep[]> {
+    const topic = await scratch.dataDirectory().openTopic(TOPIC, { mode: 'read' });
+    const reader = await topic.openReader({ from, onDamage: 'skip' });
+    const steps: ReadStep[] = [];
+    for (let count = 0; count < 100; count++) {
+      const step = reader.read(EVERYTHING);
+      if (step.type === 'end') {
+        reader.close();
+        await topic.close();
+        return steps;
+      }
+      steps.push(step.type === 'records' ? { ...step, records: [] } : step);
+    }
+    throw new Error(`no end after ${steps.length} steps`);
+  }
+
+  /** Offsets that a reader from `from` on is given, and those it is told are missing. */
+  async function offsetsFrom(from: number): Promise<{ read: number[]; missing: number[] }> {
+    const read: number[] = [];
+    const missing: number[] = [];
+    const add = (list: number[], first: number, end: number): void => {
+      for (let offset = first; offset < end; offset++) list.push(offset);
+    };
+    for (const step of await stepsFrom(from)) {
+      if (step.type === 'records') add(read, step.firstOffset, step.nextOffset);
+      if (step.type === 'damage') add(missing, step.offset, step.nextReadable);
+    }
+    return { read, missing };
+  }
+
+  const range = (first: number, end: number): number[] =>
+    Array.from({ length: end - first }, (_, number) => first + number);
+
+  it('reads on over an empty store that a killed roll left inside a segment that grew afterwards', async () => {
+    const [, first, second] = bases as [number, number, number];
+    for (let base = first + 1; base < second; base++) {
+      writeFileSync(scratch.path(storeFileName(base)), '');
+      for (const from of [0, base - 1, base, base + 1, second])
+        expect(await offsetsFrom(from)).to.deep.equal({ read: range(from, nextOffset), missing: [] });
+      unlinkSync(scratch.path(storeFileName(base)));
+    }
+  });
+
+  const LOSSES = {
+    removed: (path: string) => {
+      unlinkSync(path);
+    },
+    emptied: (path: string) => {
+      truncateSync(path);
+    },
+  };
+  for (const [how, lose] of Object.entries(LOSSES)) {
+    it(`names exactly the offsets of a segment whose store was ${how}, from wherever it begins`, async () => {
+      const [, first, second] = bases as [number, number, number];
+      lose(scratch.path(storeFileName(first)));
+      expect(await offsetsFrom(0)).to.deep.equal({
+        read: [...range(0, first), ...range(second, nextOffset)],
+        missing: range(first, second),
+      });
+      expect(await offsetsFrom(first + 1)).to.deep.equal({
+        read: range(second, nextOffset),
+        missing: range(first + 1, second),
+      });
+    });
+
+    it(`names exactly the offsets of the active segment where its store was ${how}`, async () => {
+      const active = bases.at(-1)!;
+      lose(scratch.path(storeFileName(active)));
+      expect(await offsetsFrom(0)).to.deep.equal({
+        read: range(0, active),
+        missing: range(active, nextOffset),
+      });
+    });
+  }
+
+  it('stops at a missing segment with the offset at which reading can go on', async () => {
+    const [, first, second] = bases as [number, number, number];
+    unlinkSync(scratch.path(storeFileName(first)));
+    const topic = await scratch.dataDirectory().openTopic(TOPIC, { mode: 'read' });
+    const reader = await topic.openReader({ from: first });
+    expect(() => reader.read(EVERYTHING)).to.throw(`Reading can go on at offset ${second}`);
+    reader.close();
+    await topic.close();
+  });
+});
