@@ -76,7 +76,7 @@ export abstract class BaseCommand extends Command {
         this.messages.warn(sentence);
       },
       onRetention: (topic, report) => {
-        this.messages.detail(retentionSentence(topic, report));
+        this.messages.info(retentionSentence(topic, report));
       },
     });
   }

@@ -8,11 +8,18 @@ import type { FileSystem } from './io/file-system.ts';
 import { NodeFileSystem } from './io/node-file-system.ts';
 import { sharedKernel } from './kernel/index.ts';
 import { DEFAULT_LOCK_TIMEOUT_MS, MAX_NAME_LENGTH } from './limits.ts';
-import type { RetentionReport } from './retention.ts';
+import { retainIfDue, type RetentionReport } from './retention.ts';
 import type { TopicSettings } from './settings.ts';
 import { Topic } from './topic.ts';
 import { topicNotFound, type TopicContext } from './topic-directory.ts';
-import { createTopic, deleteTopic, finishDeletion, topicStanding } from './topic-lifecycle.ts';
+import {
+  createTopic,
+  deleteTopic,
+  finishDeletion,
+  removeDeletedDirectories,
+  renameDeleted,
+  topicStanding,
+} from './topic-lifecycle.ts';
 import {
   readDataDirectoryDefaults,
   resolveTopicSettings,
@@ -37,6 +44,16 @@ export interface OpenTopicOptions {
   readonly mode: 'append' | 'read';
   /** Settings for a topic that has to be made, or false: it must exist. Default false. */
   readonly create?: false | Partial<TopicSettings>;
+}
+
+/** What `maintain` did. */
+export interface MaintenanceReport {
+  /** Topics whose deletion had been interrupted and is finished now. */
+  readonly deletionsFinished: number;
+  /** Topics from which retention deleted something, and what. */
+  readonly retained: readonly ({ readonly topic: string } & RetentionReport)[];
+  /** What could not be done; the next call tries again. Without a topic: deletions could not be finished. */
+  readonly failures: readonly { readonly topic: string | undefined; readonly error: FastQueueError }[];
 }
 
 /** The data directory at `path`, which need not exist until something is stored in it. */
@@ -153,6 +170,56 @@ export class DataDirectory {
     if (topicStanding(context) === 'deleted') await finishDeletion(context, this.#lockTimeoutMs);
     if (topicStanding(context) === 'none') throw this.#notFound(context);
     await deleteTopic(context, this.#lockTimeoutMs);
+  }
+
+  /**
+   * What keeps a data directory in order without anybody's care, for `serve` to run each minute: finishes deletions that
+   * were killed, and applies the retention of every topic. Takes a topic's lock only where there is something to delete,
+   * settles and rewrites nothing, and works on a full disk. What fails in one topic is told and keeps no other from it.
+   * Retention that deleted something is told to `onRetention` besides.
+   */
+  async maintain(): Promise<MaintenanceReport> {
+    const retained: MaintenanceReport['retained'][number][] = [];
+    const failures: MaintenanceReport['failures'][number][] = [];
+    const attempt = async (topic: string | undefined, work: () => Promise<void>): Promise<void> => {
+      try {
+        await work();
+      } catch (error) {
+        if (!(error instanceof FastQueueError)) throw error;
+        // Deleted by somebody else meanwhile.
+        if (error.code !== 'topic_not_found') failures.push({ topic, error });
+      }
+    };
+    let deletionsFinished = 0;
+    await attempt(undefined, async () => {
+      deletionsFinished = await this.finishDeletions();
+    });
+    for (const topic of this.#fileSystem.list(this.path) === undefined ? [] : this.listTopics()) {
+      await attempt(topic, async () => {
+        const report = await retainIfDue(this.context(topic), { lockTimeoutMs: this.#lockTimeoutMs });
+        if (report === undefined || report.segments === 0) return;
+        retained.push({ topic, ...report });
+        this.#onRetention(topic, report);
+      });
+    }
+    return { deletionsFinished, retained, failures };
+  }
+
+  /** Removes what deletions of topics that were killed have left. Returns how many there were. */
+  async finishDeletions(): Promise<number> {
+    for (const name of this.#fileSystem.list(this.path) ?? []) {
+      if (!isValidName(name) || this.#fileSystem.status(join(this.path, name))?.isDirectory !== true)
+        continue;
+      const context = this.context(name);
+      if (topicStanding(context) !== 'deleted') continue;
+      try {
+        await renameDeleted(context, this.#lockTimeoutMs);
+      } catch (error) {
+        // Somebody else was faster.
+        if (!(error instanceof FastQueueError) || error.code !== 'topic_not_found') throw error;
+      }
+    }
+    return removeDeletedDirectories(this.#fileSystem, this.path);
   }
 
   /**

@@ -17,6 +17,7 @@ export {
   openDataDirectory,
   type DataDirectory,
   type DataDirectoryOptions,
+  type MaintenanceReport,
   type OpenTopicOptions,
 } from './data-directory.ts';
 export { FRAME_HEADER_BYTES, GAP_REASON, MAX_RECORD_BYTES } from './format/frame.ts';

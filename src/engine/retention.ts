@@ -8,9 +8,9 @@
  */
 import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
-import { isDeleted, markUnsound, peekMark, refuseNewer, writeMark } from './mark-file.ts';
+import { isDeleted, markUnsound, peekMark, readMark, refuseNewer, writeMark } from './mark-file.ts';
 import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from './segment-list.ts';
-import { indexPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
+import { indexPath, markPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
 import { TopicLock, type LockHold } from './topic-lock.ts';
 import { readTopicSettings } from './topic-settings.ts';
 
@@ -110,18 +110,52 @@ export async function applyRetention(
   const given = planFor(context, mark, options);
   if (given === undefined) return { mark, report: undefined };
   const report = reportOf(given, mark);
-  const { below } = listSegments(context, mark);
-  if (given.length === 0 && below.length === 0) return { mark, report };
+  const { below, superseded } = listSegments(context, mark);
+  const doomed = [...below, ...superseded, ...given.map((segment) => segment.baseOffset)];
+  if (doomed.length === 0) return { mark, report };
   const moved = { ...mark, startOffset: report.startOffset.after };
   if (given.length > 0) writeMark(hold.markFile, moved);
-  // Files that an interrupted run left below StartOffset: the mark that says so may not be durable either.
+  // Files that an interrupted run left: neither the mark nor the store that makes them superfluous may be durable yet.
   await hold.markFile.datasync();
-  for (const baseOffset of [...below, ...given.map((segment) => segment.baseOffset)]) {
+  if (superseded.length > 0) await context.fileSystem.syncDirectory(context.directory);
+  for (const baseOffset of doomed) {
     context.fileSystem.unlink(indexPath(context, baseOffset));
     context.fileSystem.unlink(storePath(context, baseOffset));
   }
   await context.fileSystem.syncDirectory(context.directory);
   return { mark: moved, report };
+}
+
+/**
+ * Looks without the lock, and takes it only where there is something to delete: for whoever asks again and again.
+ *
+ * @throws FastQueueError as retainTopic does
+ */
+export async function retainIfDue(
+  context: TopicContext,
+  options: RetentionOptions & { lockTimeoutMs: number },
+): Promise<RetentionReport | undefined> {
+  const mark = await currentMark(context);
+  const preview = previewRetention(context, mark, options);
+  const { below, superseded } = listSegments(context, mark);
+  const isDue = preview !== undefined && preview.segments + below.length + superseded.length > 0;
+  return isDue ? retainTopic(context, options) : preview;
+}
+
+/** The mark now, without the lock. @throws FastQueueError `topic_not_found`, `damaged`, `newer_format` */
+export async function currentMark(context: TopicContext): Promise<HighWatermark> {
+  if (context.fileSystem.status(markPath(context)) === undefined) {
+    if (context.fileSystem.status(context.directory) === undefined) throw topicNotFound(context);
+    throw markUnsound(context);
+  }
+  const file = context.fileSystem.open(markPath(context), 'read');
+  try {
+    const mark = await readMark(context, file);
+    if (isDeleted(mark)) throw topicNotFound(context);
+    return mark;
+  } finally {
+    file.close();
+  }
 }
 
 /**

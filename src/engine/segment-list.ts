@@ -4,10 +4,12 @@
  */
 import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
+import { classifyTopicFile } from './format/file-names.ts';
 import { isSound, readFrameAt, scanFrames } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
+import { findNextFrame } from './next-frame.ts';
 import { lastIndexedPlace } from './offset-index.ts';
-import { listStoreBases, storePath, type TopicContext } from './topic-directory.ts';
+import { listStoreBases, listTopicFiles, storePath, type TopicContext } from './topic-directory.ts';
 
 /** A store of the log. */
 export interface LogSegment {
@@ -19,8 +21,10 @@ export interface LogSegment {
 }
 
 export interface SegmentList {
-  /** From the store that holds StartOffset to the active one, ascending. A superseded store is among them. */
+  /** From the store that holds StartOffset to the active one, ascending. */
   readonly live: readonly LogSegment[];
+  /** Base offsets of stores whose whole range lies inside the one before: a killed compact has merged them already. */
+  readonly superseded: readonly number[];
   /** Base offsets of stores wholly below StartOffset: leftovers of retention. */
   readonly below: readonly number[];
   /** Base offsets of empty stores that the mark does not name. */
@@ -37,7 +41,9 @@ export function listSegments(context: TopicContext, mark: HighWatermark): Segmen
   const isEmpty = (baseOffset: number): boolean =>
     sizes.get(baseOffset) === 0 && baseOffset !== mark.baseOffset;
   const all = [...sizes.keys()];
-  const bases = all.filter((baseOffset) => baseOffset <= mark.baseOffset && !isEmpty(baseOffset));
+  const named = all.filter((baseOffset) => baseOffset <= mark.baseOffset && !isEmpty(baseOffset));
+  const superseded = supersededBases(context, named, mark);
+  const bases = named.filter((baseOffset) => !superseded.has(baseOffset));
   const first = Math.max(
     0,
     bases.findLastIndex((baseOffset) => baseOffset <= mark.startOffset),
@@ -48,7 +54,80 @@ export function listSegments(context: TopicContext, mark: HighWatermark): Segmen
     sizeBytes: sizes.get(baseOffset) as number,
     isActive: baseOffset === mark.baseOffset,
   }));
-  return { live, below: bases.slice(0, first), empty: all.filter(isEmpty) };
+  return { live, superseded: [...superseded], below: bases.slice(0, first), empty: all.filter(isEmpty) };
+}
+
+/**
+ * Which stores are superseded. Compact unlinks every index concerned before it puts the merged store in place, and writes
+ * the new one last: a store that has an index is not superseded, and only where one has none the end of the store before
+ * it is looked for.
+ *
+ * @param bases of the stores of the log, ascending, empty ones left out
+ */
+export function supersededBases(
+  context: TopicContext,
+  bases: readonly number[],
+  mark: Pick<HighWatermark, 'baseOffset' | 'nextOffset'>,
+): ReadonlySet<number> {
+  const superseded = new Set<number>();
+  let indexed: ReadonlySet<number> | undefined;
+  let before: { baseOffset: number; endOffset: number | undefined } | undefined;
+  for (const [number, baseOffset] of bases.entries()) {
+    if (before !== undefined && baseOffset !== mark.baseOffset) {
+      indexed ??= indexedBases(context);
+      if (!indexed.has(baseOffset)) {
+        before.endOffset ??= endOfStore(context, before.baseOffset, baseOffset);
+        if (before.endOffset >= (bases[number + 1] ?? mark.nextOffset)) {
+          superseded.add(baseOffset);
+          continue;
+        }
+      }
+    }
+    before = { baseOffset, endOffset: undefined };
+  }
+  return superseded;
+}
+
+function indexedBases(context: TopicContext): ReadonlySet<number> {
+  const bases = new Set<number>();
+  for (const name of listTopicFiles(context)) {
+    const file = classifyTopicFile(name);
+    if (file.type === 'index') bases.add(file.baseOffset);
+  }
+  return bases;
+}
+
+/** Bytes at the end of a store in which frames that lead to its end are looked for, before all of it is read. */
+const TAIL_BYTES = 64 * 1024;
+
+/**
+ * Offset that the good frames of a store end at. Where they end at `likelyOffset` the last few bytes tell, index or not;
+ * otherwise it is read from its last index entry, or whole.
+ */
+function endOfStore(context: TopicContext, baseOffset: number, likelyOffset: number): number {
+  const isLikely = withStore(context, baseOffset, (store) => {
+    const endPosition = store.status().sizeBytes;
+    const found = findNextFrame({
+      file: store,
+      fromPosition: Math.max(0, endPosition - TAIL_BYTES),
+      endPosition,
+      minOffset: baseOffset,
+      maxOffset: likelyOffset - 1,
+      minTimestamp: -Infinity,
+      end: { position: endPosition, nextOffset: likelyOffset },
+    });
+    if (found === undefined) return false;
+    const scan = scanFrames({
+      file: store,
+      kernel: context.kernel,
+      ...found,
+      endPosition,
+      minTimestamp: -Infinity,
+    });
+    return scan.stop === 'end' && scan.nextOffset === likelyOffset;
+  });
+  if (isLikely === true) return likelyOffset;
+  return segmentTail(context, baseOffset)?.endOffset ?? baseOffset;
 }
 
 /** How a sealed store ends. */

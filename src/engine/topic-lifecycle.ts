@@ -5,7 +5,12 @@
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { FastQueueError } from './errors.ts';
-import { classifyTopicFile, deletedDirectoryName } from './format/file-names.ts';
+import {
+  classifyTopicFile,
+  deletedDirectoryName,
+  HIGH_WATERMARK_FILE,
+  isDeletedDirectoryName,
+} from './format/file-names.ts';
 import { MARK_FLAG, type HighWatermark } from './format/high-watermark.ts';
 import type { FileSystem } from './io/file-system.ts';
 import { isDeleted, markUnsound, peekMark, writeMark } from './mark-file.ts';
@@ -29,10 +34,11 @@ export function topicStanding(context: TopicContext): TopicStanding {
   const names = context.fileSystem.list(context.directory);
   if (names === undefined) return 'none';
   const types = new Set(names.map((name) => classifyTopicFile(name).type));
-  if (types.has('mark') && isDeleted(peekMarkFile(context) ?? NO_FLAGS)) return 'deleted';
+  const mark = (): HighWatermark | undefined => peekMarkFile(context.fileSystem, markPath(context));
+  if (types.has('mark') && isDeleted(mark() ?? NO_FLAGS)) return 'deleted';
   if (types.has('settings')) return 'topic';
   if (!types.has('store')) return 'half-made';
-  return isHalfMade(context, peekMarkFile(context)) ? 'half-made' : 'topic';
+  return isHalfMade(context, mark()) ? 'half-made' : 'topic';
 }
 
 const NO_FLAGS = { flags: 0 } as HighWatermark;
@@ -44,9 +50,9 @@ function isHalfMade(context: TopicContext, mark: HighWatermark | undefined): boo
   return listStoreBases(context).every((baseOffset) => isEmpty(storePath(context, baseOffset)));
 }
 
-function peekMarkFile(context: TopicContext): HighWatermark | undefined {
-  if (context.fileSystem.status(markPath(context)) === undefined) return undefined;
-  const file = context.fileSystem.open(markPath(context), 'read');
+function peekMarkFile(fileSystem: FileSystem, path: string): HighWatermark | undefined {
+  if (fileSystem.status(path) === undefined) return undefined;
+  const file = fileSystem.open(path, 'read');
   try {
     return peekMark(file);
   } finally {
@@ -152,10 +158,18 @@ export async function deleteTopic(context: TopicContext, lockTimeoutMs: number):
 
 /** Finishes what a killed deletion left: the directory still has the topic's name, its mark says deleted. */
 export async function finishDeletion(context: TopicContext, lockTimeoutMs: number): Promise<void> {
-  const removed = await withTopicLock(context, lockTimeoutMs, async (hold) =>
+  const removed = await renameDeleted(context, lockTimeoutMs);
+  if (removed !== undefined) removeTree(context.fileSystem, removed);
+}
+
+/** The first half of it: the name is free afterwards. Returns the directory's new path, which is left to be removed. */
+export async function renameDeleted(
+  context: TopicContext,
+  lockTimeoutMs: number,
+): Promise<string | undefined> {
+  return withTopicLock(context, lockTimeoutMs, async (hold) =>
     isDeleted(peekMark(hold.markFile) ?? NO_FLAGS) ? renameAway(context) : undefined,
   );
-  if (removed !== undefined) removeTree(context.fileSystem, removed);
 }
 
 async function renameAway(context: TopicContext): Promise<string> {
@@ -166,14 +180,45 @@ async function renameAway(context: TopicContext): Promise<string> {
   return target;
 }
 
-/** Removes a renamed topic directory and all that is in it. */
-export function removeTree(fileSystem: FileSystem, path: string): void {
-  for (const name of fileSystem.list(path) ?? []) {
+/** Removes a renamed topic directory and all that is in it. Others may be doing the same at the same time. */
+function removeTree(fileSystem: FileSystem, path: string): void {
+  const names = fileSystem.list(path);
+  if (names === undefined) return;
+  for (const name of names) {
     const child = join(path, name);
     if (fileSystem.status(child)?.isDirectory === true) removeTree(fileSystem, child);
     else fileSystem.unlink(child);
   }
-  fileSystem.removeDirectory(path);
+  try {
+    fileSystem.removeDirectory(path);
+  } catch (error) {
+    if (!(error instanceof FastQueueError) || error.details.errno !== 'ENOENT') throw error;
+  }
+}
+
+/** Paths of what deletions that were killed left in a data directory: directories that were renamed and not removed. */
+export function listDeletedDirectories(fileSystem: FileSystem, dataDirectory: string): string[] {
+  return (fileSystem.list(dataDirectory) ?? [])
+    .filter(isDeletedDirectoryName)
+    .map((name) => join(dataDirectory, name))
+    .filter((path) => fileSystem.status(path)?.isDirectory === true && !isAlive(fileSystem, path));
+}
+
+/** A mark that says nothing of a deletion: somebody renamed a topic by hand. */
+function isAlive(fileSystem: FileSystem, path: string): boolean {
+  const mark = peekMarkFile(fileSystem, join(path, HIGH_WATERMARK_FILE));
+  return mark !== undefined && !isDeleted(mark);
+}
+
+/** Removes what `listDeletedDirectories` found. Killed in between, it leaves what the next call finds. */
+export async function removeDeletedDirectories(
+  fileSystem: FileSystem,
+  dataDirectory: string,
+): Promise<number> {
+  const paths = listDeletedDirectories(fileSystem, dataDirectory);
+  for (const path of paths) removeTree(fileSystem, path);
+  if (paths.length > 0) await fileSystem.syncDirectory(dataDirectory);
+  return paths.length;
 }
 
 async function withTopicLock<T>(

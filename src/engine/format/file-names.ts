@@ -32,6 +32,11 @@ export function deletedDirectoryName(uuid: string): string {
   return `.deleted-${uuid}`;
 }
 
+/** True for the name that a deleted topic's directory was given. */
+export function isDeletedDirectoryName(name: string): boolean {
+  return /^\.deleted-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name);
+}
+
 export type TopicFileName =
   | { readonly type: 'store'; readonly baseOffset: number }
   | { readonly type: 'index'; readonly baseOffset: number }
