@@ -3,7 +3,7 @@
  */
 import { boolean, custom, string } from '@oclif/core/flags';
 import type { OptionFlag } from '@oclif/core/interfaces';
-import { FastQueueError, parseDuration, parseSize } from '../engine/index.ts';
+import { FastQueueError, MAX_JOBS, parseDuration, parseSize } from '../engine/index.ts';
 import { FlagValueError } from './usage.ts';
 
 export interface ValueFlagOptions {
@@ -54,6 +54,16 @@ export const durationFlag = (
   name: string,
   options: Omit<ValueFlagOptions, 'valueName'>,
 ): OptionFlag<number | undefined> => valueFlag(name, parseDuration, { ...options, valueName: 'DURATION' });
+
+/** How many threads read: 1 to 64, by default as many as there are processors, four at most. */
+export const jobsFlag = (summary: string): OptionFlag<number | undefined> =>
+  valueFlag('jobs', parseJobs, { summary, valueName: 'N' });
+
+function parseJobs(text: string): number {
+  const jobs = parseCount(text);
+  if (jobs >= 1 && jobs <= MAX_JOBS) return jobs;
+  throw new FastQueueError('invalid_argument', `${text} is not a number of threads from 1 to ${MAX_JOBS}.`);
+}
 
 /** A whole number from 0 to 2^53 − 1. */
 export const countFlag = (

@@ -5,6 +5,8 @@ import { boolean } from '@oclif/core/flags';
 import { string as argument } from '@oclif/core/args';
 import { BaseCommand } from '../cli/base-command.ts';
 import { EXIT } from '../cli/exit-status.ts';
+import { jobsFlag } from '../cli/flags.ts';
+import { defaultJobs, storeBytes } from '../cli/jobs.ts';
 import { verifyAsJson, verifyText } from '../cli/views/verify-view.ts';
 import { verifyTopic, type VerifyReport } from '../engine/index.ts';
 
@@ -19,29 +21,39 @@ export default class Verify extends BaseCommand {
   };
   static override flags = {
     quick: boolean({ summary: 'Look at bounds and ends only.' }),
+    jobs: jobsFlag('Segments to read at a time (default: one a processor, at most 4).'),
   };
 
   async run(): Promise<void> {
     const { argv, flags } = await this.parse(Verify);
     const directory = this.openDataDirectory(flags);
-    const progress = this.progress('verifying');
     const topics = argv.length > 0 ? (argv as string[]) : directory.listTopics();
+    const progress = this.progress('verifying');
+    progress.totalBytes = flags.quick ? undefined : storeBytes(directory, topics);
+    const failures: unknown[] = [];
     try {
       for (const topic of topics) {
-        const report = await verifyTopic(directory.context(topic), {
-          quick: flags.quick,
-          onBytes: (byteCount) => {
-            progress.doneBytes += byteCount;
-          },
-        });
-        await this.print(
-          flags.json ? verifyAsJson(report) : verifyText(report, { isColoured: isColoured() }),
-        );
-        process.exitCode = Math.max(Number(process.exitCode ?? EXIT.done), statusOf(report));
+        try {
+          const report = await verifyTopic(directory.context(topic), {
+            quick: flags.quick,
+            jobs: flags.jobs ?? defaultJobs(),
+            onBytes: (byteCount) => {
+              progress.doneBytes += byteCount;
+            },
+          });
+          await this.print(
+            flags.json ? verifyAsJson(report) : verifyText(report, { isColoured: isColoured() }),
+          );
+          process.exitCode = Math.max(Number(process.exitCode ?? EXIT.done), statusOf(report));
+        } catch (error) {
+          // A topic that is not there, or of a newer version, does not keep the others from being looked at.
+          failures.push(error);
+        }
       }
     } finally {
       progress.stop();
     }
+    if (failures.length > 0) throw failures[0];
   }
 }
 

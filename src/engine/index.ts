@@ -56,6 +56,7 @@ export {
 export type { GapEntry, RecordEntry, RecordsOptions, Topic, TopicStatus } from './topic.ts';
 export { checkTopicSettings as parseTopicSettings } from './topic-settings.ts';
 export type { Finding, FindingCode, OffsetRange as FindingOffsets } from './findings.ts';
+export { storeBytesOf } from './segment-list.ts';
 export { verifyTopic, type SegmentReport, type VerifyReport } from './verify.ts';
 export {
   inspectablePaths,

@@ -39,6 +39,15 @@ export const DEFAULT_MAX_RECORD_BYTES = 16 * 1024 * 1024;
 /** A reader asks the disk for this much at a time; one frame may still be up to MAX_BATCH_BYTES. */
 export const READ_CHUNK_BYTES = 1024 * 1024;
 
+/** A log of fewer bytes is verified by one thread: others take longer to start than this takes to read. */
+export const PARALLEL_MIN_BYTES = 64 * 1024 * 1024;
+
+/** Segments that are verified at a time where nobody says how many; a disk gains nothing from more. */
+export const MAX_DEFAULT_JOBS = 4;
+
+/** Most that may be asked for. */
+export const MAX_JOBS = 64;
+
 /** A follower looks this often even when no notification came: fs.watch is silent on some file systems. */
 export const FOLLOW_POLL_MS = 250;
 

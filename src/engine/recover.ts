@@ -10,12 +10,13 @@ import type { HighWatermark } from './format/high-watermark.ts';
 import { isDeleted, peekMark, refuseNewer, writeMark } from './mark-file.ts';
 import { applyPlan } from './recovery-apply.ts';
 import { rebuildIndex } from './recovery-index-rebuild.ts';
-import { listDamage, type ListOptions } from './recovery-list.ts';
+import { listDamage } from './recovery-list.ts';
 import {
   changesStores,
   isEmptyPlan,
   joinRanges,
   planRecovery,
+  type DamageList,
   type LostOffsets,
   type RecoveryPlan,
 } from './recovery-plan.ts';
@@ -26,6 +27,7 @@ import { findMisnamed, renameStores } from './recovery-names.ts';
 import { listRuns, purgeRun, runPath, type RecoveryRun } from './recovery-runs.ts';
 import { listTail, markFromStores, rebuildMark, settleTail } from './recovery-tail.ts';
 import { rollBackInterrupted, undoRun, type UndoReport } from './recovery-undo.ts';
+import { openSegmentReaders } from './segment-readers.ts';
 import { DEFAULT_TOPIC_SETTINGS } from './settings.ts';
 import { markPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
 import type { LockHold } from './topic-lock.ts';
@@ -41,6 +43,8 @@ export interface RecoverOptions {
   readonly unreadableAsDamage?: boolean;
   /** Told how many bytes of stores were read since it was told last. */
   readonly onBytes?: (byteCount: number) => void;
+  /** How many threads read; default: this one. */
+  readonly jobs?: number | undefined;
 }
 
 export interface RecoverReport {
@@ -86,7 +90,7 @@ async function salvage(context: TopicContext, options: RecoverOptions, out: stri
 
 async function repair(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
   const before = await withRecoveryLock(context, options.lockTimeoutMs, (hold) => prepare(context, hold));
-  const plan = planRecovery(await listDamage(context, before.mark, listOptions(options)));
+  const plan = planRecovery(await listWith(context, before.mark, options));
   const runs = [...before.runs];
   if (!isEmptyPlan(plan)) {
     runs.push(
@@ -213,10 +217,19 @@ async function moveMark(context: TopicContext, hold: LockHold, position: number)
   await hold.markFile.datasync();
 }
 
-const listOptions = (options: RecoverOptions): ListOptions => ({
-  tryBitFlip: options.tryBitFlip,
-  onBytes: options.onBytes ?? (() => undefined),
-});
+async function listWith(
+  context: TopicContext,
+  mark: HighWatermark,
+  options: RecoverOptions,
+): Promise<DamageList> {
+  const { tryBitFlip, onBytes = () => undefined } = options;
+  const readers = openSegmentReaders(context, options.jobs);
+  try {
+    return await listDamage(context, mark, { readers, tryBitFlip, onBytes });
+  } finally {
+    await readers.close();
+  }
+}
 
 /** The plan, seen without the lock. */
 async function previewRecovery(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
@@ -229,10 +242,7 @@ async function previewRecovery(context: TopicContext, options: RecoverOptions): 
     return { topic: context.topic, dryRun: true, repairs, lost: [], runs: [] };
   }
   const mark = found ?? markFromStores(context);
-  const plans = [
-    previewTail(context, mark),
-    planRecovery(await listDamage(context, mark, listOptions(options))),
-  ];
+  const plans = [previewTail(context, mark), planRecovery(await listWith(context, mark, options))];
   return {
     topic: context.topic,
     dryRun: true,

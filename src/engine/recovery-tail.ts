@@ -12,11 +12,11 @@ import { isFailed, peekMark, writeMark } from './mark-file.ts';
 import { lastIndexedPlace } from './offset-index.ts';
 import { QuarantineRun } from './quarantine.ts';
 import { applyPlan } from './recovery-apply.ts';
-import { describe } from './recovery-list.ts';
 import { planRecovery, type DamageList, type RecoveryPlan, type RegionDamage } from './recovery-plan.ts';
 import { markApplied } from './recovery-runs.ts';
 import { scanStore, type Hole, type StoreScan } from './recovery-scan.ts';
 import { placeStore } from './recovery-segments.ts';
+import { describeHole } from './segment-reading.ts';
 import { settle } from './settle.ts';
 import { listStoreBases, storePath, type TopicContext } from './topic-directory.ts';
 import type { LockHold } from './topic-lock.ts';
@@ -204,11 +204,11 @@ export function listTail(
   const isShort = scan.nextOffset < mark.nextOffset;
   if (isShort) holes.push(holeAtEnd(scan, { storeBytes, nextOffset: mark.nextOffset }));
   const segment = { baseOffset, isActive: true };
-  const request = { store, segment, lastTimestamp: mark.timestamp, storeBytes, isEnd: false };
+  const request = { store, segment, lastTimestamp: mark.timestamp, storeBytes };
   const damage: DamageList = {
     topic: context.topic,
     generation: mark.generation,
-    regions: holes.map((hole) => describe(hole, request, { tryBitFlip: false })),
+    regions: holes.map((hole) => describeTail(hole, request)),
     missingSegments: [],
     indexes: [],
     isSettingsUnsound: false,
@@ -233,16 +233,25 @@ function holeAtEnd(scan: StoreScan, end: { storeBytes: number; nextOffset: numbe
   };
 }
 
+interface TailRequest {
+  readonly store: FileHandle;
+  readonly segment: { readonly baseOffset: number; readonly isActive: boolean };
+  /** What a gap is stamped with where no frame says. */
+  readonly lastTimestamp: number;
+  readonly storeBytes: number;
+}
+
+function describeTail(hole: Hole, request: TailRequest): RegionDamage {
+  const found = describeHole(hole, { ...request, isEnd: false, tryBitFlip: false });
+  return { ...found, timestamp: found.timestamp ?? request.lastTimestamp };
+}
+
 /** One region from the first hole to the end: runs of good frames move up a little to make room for their gaps. */
-function wholeTail(
-  scan: StoreScan,
-  holes: readonly Hole[],
-  request: Parameters<typeof describe>[1],
-): RegionDamage {
+function wholeTail(scan: StoreScan, holes: readonly Hole[], request: TailRequest): RegionDamage {
   const [first, last] = [holes[0] as Hole, holes.at(-1) as Hole];
   const nextOffset = Math.max(last.nextOffset, scan.nextOffset);
   const hole = { ...first, endPosition: request.storeBytes, nextOffset };
-  const described = describe(hole, request, { tryBitFlip: false });
+  const described = describeTail(hole, request);
   const moved = scan.runs.filter(({ position }) => position >= hole.position);
   return { ...described, moved, code: last.nextOffset === first.offset ? 'foreign_bytes' : 'bad_length' };
 }

@@ -130,6 +130,19 @@ function endOfStore(context: TopicContext, baseOffset: number, likelyOffset: num
   return segmentTail(context, baseOffset)?.endOffset ?? baseOffset;
 }
 
+/** Bytes of all stores in the directory, for progress: what the disk does not let be looked at counts as nothing. */
+export function storeBytesOf(context: TopicContext): number {
+  try {
+    const sizes = listStoreBases(context).map(
+      (baseOffset) => context.fileSystem.status(storePath(context, baseOffset))?.sizeBytes ?? 0,
+    );
+    return sizes.reduce((sum, sizeBytes) => sum + sizeBytes, 0);
+  } catch (error) {
+    if (error instanceof FastQueueError) return 0;
+    throw error;
+  }
+}
+
 /** How a sealed store ends. */
 export interface SegmentTail {
   /** False where its last frames do not check out: then `endOffset` and `lastTimestamp` are those of the last good one. */

@@ -25,18 +25,24 @@ export interface IndexVerdict {
 export class IndexCheck {
   readonly #context: TopicContext;
   readonly #file: FileHandle | undefined;
+  readonly #intervalBytes: number;
   /** Entries beyond this are a busy writer's. */
   readonly #endPosition: number;
   readonly #block = Buffer.alloc(BLOCK_ENTRIES * INDEX_ENTRY_BYTES);
-  readonly #blockFrom = { entry: 0, count: 0 };
+  #blockFrom = { entry: 0, count: 0 };
   #number = 0;
   #entryCount = 0;
   #unsoundCount = 0;
   #contradictingCount = 0;
   #current: { entry: IndexEntry; bytes: Buffer } | undefined;
 
-  constructor(context: TopicContext, segment: { baseOffset: number; endPosition: number }) {
+  /** @param segment.intervalBytes that the index was probably made with: a hint, for speed alone */
+  constructor(
+    context: TopicContext,
+    segment: { baseOffset: number; endPosition: number; intervalBytes: number },
+  ) {
     this.#context = context;
+    this.#intervalBytes = segment.intervalBytes;
     this.#endPosition = segment.endPosition;
     this.#file = openIndex(context, segment.baseOffset);
     this.#current = this.#nextSound();
@@ -45,6 +51,7 @@ export class IndexCheck {
   /** A run of records in the kernel's memory. */
   records(frames: Region, place: { position: number; offset: number }): void {
     const end = place.position + (frames.end - frames.start);
+    if (this.#current !== undefined && this.#current.entry.position < end) this.#takeExpected(frames, place);
     if (this.#current === undefined || this.#current.entry.position >= end) return;
     const { kernel } = this.#context;
     // What an entry for every frame would be: an entry is right if it is one of these, byte for byte.
@@ -69,6 +76,47 @@ export class IndexCheck {
     }
   }
 
+  /** Entries that are just those which a writer makes are right, all at once; where one differs, none is taken. */
+  #takeExpected(frames: Region, place: { position: number; offset: number }): void {
+    const { entry } = this.#current as { entry: IndexEntry };
+    const { kernel } = this.#context;
+    const { outputEnd } = kernel.indexFrames({
+      frames,
+      firstOffset: place.offset,
+      position: place.position,
+      nextEntryPosition: entry.position,
+      intervalBytes: this.#intervalBytes,
+      output: KERNEL_ENTRIES,
+    });
+    const byteCount = outputEnd - KERNEL_ENTRIES.start;
+    const count = byteCount / INDEX_ENTRY_BYTES;
+    if (!this.#holdsFromCurrent(count)) return;
+    const at = (this.#number - 1 - this.#blockFrom.entry) * INDEX_ENTRY_BYTES;
+    const isSame =
+      kernel.memory.compare(this.#block, at, at + byteCount, KERNEL_ENTRIES.start, outputEnd) === 0;
+    if (!isSame) return;
+    this.#number += count - 1;
+    this.#entryCount += count - 1;
+    this.#current = this.#nextSound();
+  }
+
+  /** Whether `count` entries from the current one on stand in the block, which is read anew for it if need be. */
+  #holdsFromCurrent(count: number): boolean {
+    const first = this.#number - 1;
+    if (count < 1 || count > BLOCK_ENTRIES) return false;
+    if (first + count > this.#blockFrom.entry + this.#blockFrom.count) {
+      this.#readBlock(first);
+      const { entry } = this.#current as { entry: IndexEntry };
+      this.#current = { entry, bytes: this.#block.subarray(0, INDEX_ENTRY_BYTES) };
+    }
+    return first + count <= this.#blockFrom.entry + this.#blockFrom.count;
+  }
+
+  #readBlock(firstEntry: number): void {
+    const byteCount = this.#file?.read(this.#block, firstEntry * INDEX_ENTRY_BYTES) ?? 0;
+    this.#blockFrom = { entry: firstEntry, count: Math.floor(byteCount / INDEX_ENTRY_BYTES) };
+  }
+
   /** A gap or control frame. */
   special(frame: SoundFrame, place: { position: number; offset: number }): void {
     const end = place.position + frame.header.frameBytes;
@@ -88,7 +136,7 @@ export class IndexCheck {
     for (; this.#current !== undefined; this.#current = this.#nextSound()) {
       if (this.#current.entry.position < this.#endPosition) this.#contradictingCount += 1;
     }
-    this.#file?.close();
+    this.close();
     return {
       isMissing: this.#file === undefined,
       entryCount: this.#entryCount,
@@ -97,13 +145,15 @@ export class IndexCheck {
     };
   }
 
+  close(): void {
+    this.#file?.close();
+  }
+
   #nextSound(): { entry: IndexEntry; bytes: Buffer } | undefined {
     for (;;) {
       const at = this.#number - this.#blockFrom.entry;
       if (at >= this.#blockFrom.count) {
-        const byteCount = this.#file?.read(this.#block, this.#number * INDEX_ENTRY_BYTES) ?? 0;
-        this.#blockFrom.entry = this.#number;
-        this.#blockFrom.count = Math.floor(byteCount / INDEX_ENTRY_BYTES);
+        this.#readBlock(this.#number);
         if (this.#blockFrom.count === 0) return undefined;
         continue;
       }

@@ -11,21 +11,24 @@ import { classifyTopicFile } from './format/file-names.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import { payloadChecksum, scanTail } from './frame-scanner.ts';
 import { isDeleted, peekMark, readMark } from './mark-file.ts';
-import { listDamage } from './recovery-list.ts';
+import { isDiskError, listDamage } from './recovery-list.ts';
 import { findMisnamed } from './recovery-names.ts';
 import { planRecovery, type DamageList, type RecoveryPlan } from './recovery-plan.ts';
-import type { FrameVisitor, StoreScan } from './recovery-scan.ts';
 import { listMovedFrames, markFromStores } from './recovery-tail.ts';
 import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from './segment-list.ts';
+import { openSegmentReaders, type SegmentReaders } from './segment-readers.ts';
+import type { SegmentContents, SegmentReading } from './segment-reading.ts';
 import { indexPath, markPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
 import { readTopicSettings } from './topic-settings.ts';
-import { IndexCheck, type IndexVerdict } from './verify-index.ts';
+import type { IndexVerdict } from './verify-index.ts';
 
 export interface VerifyOptions {
   /** Look at bounds and ends only. */
   readonly quick: boolean;
   /** Told how many bytes of stores were read since it was told last. */
   readonly onBytes: (byteCount: number) => void;
+  /** How many threads read; default: this one. */
+  readonly jobs?: number | undefined;
 }
 
 export interface SegmentReport {
@@ -63,10 +66,22 @@ const DAY_MS = 86_400_000;
  * @throws FastQueueError `topic_not_found`, `newer_format`, and `locked` when the log was replaced under it all the time
  */
 export async function verifyTopic(context: TopicContext, options: VerifyOptions): Promise<VerifyReport> {
-  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const report = await new Verification(context, options).run();
-    if (report !== undefined) return report;
-    await delay(attempt * 5);
+  const readers = openSegmentReaders(context, options.quick ? undefined : options.jobs);
+  try {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      let readBytes = 0;
+      const onBytes = (byteCount: number): void => {
+        readBytes += byteCount;
+        options.onBytes(byteCount);
+      };
+      const report = await new Verification(context, { ...options, onBytes }, readers).run();
+      if (report !== undefined) return report;
+      // All of it is read again.
+      options.onBytes(-readBytes);
+      await delay(attempt * 5);
+    }
+  } finally {
+    await readers.close();
   }
   throw new FastQueueError(
     'locked',
@@ -75,27 +90,32 @@ export async function verifyTopic(context: TopicContext, options: VerifyOptions)
   );
 }
 
-/** The segment that is being read. */
-interface Visited {
-  readonly check: IndexCheck;
-  records: number;
-  gaps: number;
-}
-
 class Verification {
   readonly #context: TopicContext;
   readonly #options: VerifyOptions;
   readonly #findings: Finding[] = [];
   readonly #segments: SegmentReport[] = [];
-  #visited: Visited | undefined;
+  readonly #readers: SegmentReaders;
 
-  constructor(context: TopicContext, options: VerifyOptions) {
+  constructor(context: TopicContext, options: VerifyOptions, readers: SegmentReaders) {
     this.#context = context;
     this.#options = options;
+    this.#readers = readers;
   }
 
   /** Undefined when the log changed meanwhile: then nothing of it counts. */
   async run(): Promise<VerifyReport | undefined> {
+    try {
+      return await this.#run();
+    } catch (error) {
+      if (!isDiskError(error)) throw error;
+      // What was found until then stays found.
+      this.#unreadable(error.details.path ?? this.#context.directory, error);
+      return this.#report({ startOffset: 0, nextOffset: 0 }, []);
+    }
+  }
+
+  async #run(): Promise<VerifyReport | undefined> {
     const mark = await this.#readMark();
     const damage = this.#options.quick ? this.#listEnds(mark.value) : await this.#listWhole(mark);
     if (damage === undefined) return undefined;
@@ -105,13 +125,20 @@ class Verification {
     const isActiveSound = plan.regions.every((region) => region.baseOffset !== mark.value.baseOffset);
     if (mark.isSound && isActiveSound) await this.#lookPastMark(mark.value);
     this.#noteFiles(mark.value);
+    return this.#report(mark.value, plan.lost);
+  }
+
+  #report(
+    mark: Pick<HighWatermark, 'startOffset' | 'nextOffset'>,
+    lost: readonly OffsetRange[],
+  ): VerifyReport {
     return {
       topic: this.#context.topic,
-      startOffset: mark.value.startOffset,
-      nextOffset: mark.value.nextOffset,
+      startOffset: mark.startOffset,
+      nextOffset: mark.nextOffset,
       segments: this.#segments,
       findings: this.#findings,
-      lost: plan.lost,
+      lost,
     };
   }
 
@@ -127,6 +154,10 @@ class Verification {
         file.close();
       }
     } catch (error) {
+      if (isDiskError(error)) {
+        this.#unreadable(error.details.path ?? markPath(this.#context), error);
+        return { value: markFromStores(this.#context), isSound: false };
+      }
       const isGone = error instanceof FastQueueError && error.details.errno === 'ENOENT';
       if (!isGone && !(error instanceof FastQueueError && error.code === 'damaged')) throw error;
       this.#add('mark_unsound', {
@@ -159,15 +190,15 @@ class Verification {
   async #list(mark: HighWatermark): Promise<DamageList | undefined> {
     try {
       return await listDamage(this.#context, mark, {
+        readers: this.#readers,
         tryBitFlip: false,
         onBytes: this.#options.onBytes,
         observer: {
-          visit: (segment) => this.#visit(segment, mark),
-          done: (segment, scan) => {
-            this.#segmentDone(segment, scan);
+          done: (segment, reading) => {
+            this.#segmentDone(segment, reading);
           },
-          unreadable: (segment, error) => {
-            this.#unreadable(error.details.path ?? storePath(this.#context, segment.baseOffset), error);
+          unreadable: (path, error) => {
+            this.#unreadable(path, error);
           },
         },
       });
@@ -219,45 +250,25 @@ class Verification {
     return { ...nothingDamaged(this.#context, mark), missingSegments };
   }
 
-  #visit(segment: LogSegment, mark: HighWatermark): FrameVisitor {
-    const endPosition = segment.isActive ? mark.position : Infinity;
-    const visited = {
-      check: new IndexCheck(this.#context, { baseOffset: segment.baseOffset, endPosition }),
-      records: 0,
-      gaps: 0,
-    };
-    this.#visited = visited;
-    return {
-      onRecords: (frames, place, recordCount) => {
-        visited.records += recordCount;
-        visited.check.records(frames, place);
-      },
-      onSpecial: (frame, place) => {
-        if (frame.type === 'gap') visited.gaps += 1;
-        visited.check.special(frame, place);
-      },
-    };
-  }
-
-  #segmentDone(segment: LogSegment, scan: StoreScan): void {
-    const visited = this.#visited as Visited;
+  #segmentDone(segment: LogSegment, reading: SegmentReading): void {
+    const { records, gaps, index } = reading.contents as SegmentContents;
     this.#segments.push({
       ...reportOf(segment),
-      nextOffset: scan.nextOffset,
-      records: visited.records,
-      gaps: visited.gaps,
+      nextOffset: reading.goodEndOffset,
+      records,
+      gaps,
       firstTimestamp: firstTimestampOf(this.#context, segment.baseOffset),
-      lastTimestamp: scan.lastTimestamp,
+      lastTimestamp: reading.lastTimestamp,
     });
-    this.#noteIndex(segment, visited.check.verdict(), scan);
-    if (!segment.isActive && scan.nextOffset > segment.endOffset) {
+    this.#noteIndex(segment, index, reading);
+    if (!segment.isActive && reading.goodEndOffset > segment.endOffset) {
       this.#add('overlapping_segments', {
         path: storePath(this.#context, segment.endOffset),
-        message: `This segment begins at offset ${segment.endOffset}, and the one before it ends at ${scan.nextOffset}.`,
+        message: `This segment begins at offset ${segment.endOffset}, and the one before it ends at ${reading.goodEndOffset}.`,
         command: this.#recover(),
       });
     }
-    if ((scan.lastTimestamp ?? 0) > Date.now() + DAY_MS) {
+    if ((reading.lastTimestamp ?? 0) > Date.now() + DAY_MS) {
       this.#add('timestamp_ahead', {
         path: storePath(this.#context, segment.baseOffset),
         message: 'Records here carry a time more than a day ahead; retention counts them as of now.',
@@ -265,11 +276,11 @@ class Verification {
     }
   }
 
-  #noteIndex(segment: LogSegment, index: IndexVerdict, scan: StoreScan): void {
+  #noteIndex(segment: LogSegment, index: IndexVerdict, reading: SegmentReading): void {
     const path = indexPath(this.#context, segment.baseOffset);
     const command = `fastqueue recover ${this.#context.topic}`;
     if (index.isMissing) {
-      if (scan.runs.length > 0)
+      if (reading.goodEndOffset > segment.baseOffset)
         this.#add('index_missing', {
           path,
           message: 'The index is missing; reading goes on without it.',
@@ -281,7 +292,7 @@ class Verification {
       const message = `${index.unsoundCount} of ${index.entryCount} index entries do not check out, as a power cut leaves them; they are not used.`;
       this.#add('index_unsound', { path, message, command });
     }
-    if (index.contradictingCount > 0 && scan.holes.length === 0) {
+    if (index.contradictingCount > 0 && reading.regions.length === 0) {
       const message = `${index.contradictingCount} of ${index.entryCount} index entries name no frame of the store; they are not used.`;
       this.#add('index_contradicts', { path, message, command });
     }

@@ -14,6 +14,7 @@ import { listDamage } from '../../src/engine/recovery-list.ts';
 import { withRecoveryLock } from '../../src/engine/recovery-lock.ts';
 import { planRecovery, type RecoveryPlan } from '../../src/engine/recovery-plan.ts';
 import type { HighWatermark } from '../../src/engine/format/high-watermark.ts';
+import { openSegmentReaders } from '../../src/engine/segment-readers.ts';
 import { framePositions, RecoveryScene, snapshotOf, unsyncedFileSystem } from '../support/recovery-scene.ts';
 
 const SEALED = '00000000000000000003.store';
@@ -62,7 +63,9 @@ describe('recover', () => {
     const mark = await withRecoveryLock(context(), 2000, (hold) =>
       Promise.resolve(peekMark(hold.markFile) as HighWatermark),
     );
-    return planRecovery(await listDamage(context(), mark, { tryBitFlip: false, onBytes: () => undefined }));
+    const readers = openSegmentReaders(context(), undefined);
+    const options = { readers, tryBitFlip: false, onBytes: () => undefined };
+    return planRecovery(await listDamage(context(), mark, options));
   }
 
   const apply = (plan: RecoveryPlan): Promise<unknown> =>

@@ -1,9 +1,26 @@
 import { expect } from 'chai';
-import { appendFileSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { FastQueueError } from '../../src/engine/errors.ts';
+import {
+  decodeIndexEntry,
+  encodeIndexEntry,
+  INDEX_ENTRY_BYTES,
+} from '../../src/engine/format/index-entry.ts';
 import { NodeFileSystem } from '../../src/engine/io/node-file-system.ts';
 import { verifyTopic, type VerifyReport } from '../../src/engine/verify.ts';
-import { Sandbox } from '../cli/fastqueue.ts';
+import { PARALLEL_MIN_BYTES } from '../../src/engine/limits.ts';
+import { recoverTopic } from '../../src/engine/recover.ts';
+import { Sandbox, type Outcome } from '../cli/fastqueue.ts';
 import { verifyBesideWriters } from '../support/live-verification.ts';
 import { ScratchTopic } from '../support/scratch-topic.ts';
 
@@ -175,10 +192,107 @@ describe('verify', () => {
     ]);
   });
 
+  /** The first index, with the offset of one entry changed by so much, its own checksum right. */
+  function writeFirstIndex(change: (entries: Buffer[]) => Buffer[]): void {
+    const path = scratch.path(`${FIRST}.index`);
+    const bytes = readFileSync(path);
+    const entries = Array.from({ length: bytes.length / INDEX_ENTRY_BYTES }, (_, number) =>
+      bytes.subarray(number * INDEX_ENTRY_BYTES, (number + 1) * INDEX_ENTRY_BYTES),
+    );
+    expect(entries.length).to.be.greaterThan(6);
+    writeFileSync(path, Buffer.concat(change(entries)));
+  }
+
+  it('finds one entry among many that is sound and wrong', async () => {
+    writeFirstIndex((entries) => {
+      const entry = decodeIndexEntry(entries[5]!, 0)!;
+      encodeIndexEntry(entries[5]!, 0, { ...entry, offset: entry.offset + 1 });
+      return entries;
+    });
+    const { findings } = await verify();
+    expect(findings.map(({ code }) => code)).to.deep.equal(['index_contradicts']);
+    expect(findings[0]!.message).to.match(/^1 of \d+ index entries name no frame/);
+  });
+
+  it('finds nothing wrong with an index that has fewer entries than the settings say', async () => {
+    writeFirstIndex((entries) => entries.filter((_, number) => number % 3 === 0));
+    expect(codes(await verify())).to.deep.equal([]);
+  });
+
   it('gives no false alarm beside writers that are killed and restarted', async () => {
     const { verifications, kills } = await verifyBesideWriters(4000);
     expect(verifications).to.be.greaterThan(20);
     expect(kills).to.be.greaterThan(4);
+  });
+});
+
+describe('verify, on several threads', () => {
+  let scratch: ScratchTopic;
+
+  before(async () => {
+    scratch = new ScratchTopic();
+    const topic = await scratch.open({ segmentBytes: 12 * 1024 * 1024 });
+    const batch = Array.from({ length: 8 }, (_, number) => Buffer.alloc(512 * 1024 - 16, number));
+    for (let bytes = 0; bytes <= PARALLEL_MIN_BYTES; bytes += 4 * 1024 * 1024) await topic.append(batch);
+    await topic.close();
+    const stores = scratch.files('.store');
+    expect(stores.length).to.be.greaterThan(5);
+    for (const name of [stores[1]!, stores[4]!]) {
+      const file = openSync(scratch.path(name), 'r+');
+      writeSync(file, 'damage', 1_000_000);
+      closeSync(file);
+    }
+    rmSync(scratch.path(stores[2]!));
+  });
+
+  after(() => {
+    scratch.remove();
+  });
+
+  async function verifyWith(jobs: number | undefined): Promise<{ report: VerifyReport; bytes: number }> {
+    let bytes = 0;
+    const onBytes = (count: number): void => void (bytes += count);
+    const report = await verifyTopic(scratch.context(), { quick: false, onBytes, jobs });
+    return { report, bytes };
+  }
+
+  it('says of a damaged log, in order, what one thread says', async () => {
+    const one = await verifyWith(undefined);
+    expect(one.report.findings.map(({ code }) => code)).to.deep.equal([
+      'bad_checksum',
+      'bad_checksum',
+      'missing_segment',
+    ]);
+    for (const jobs of [1, 2, 3, 64]) expect(await verifyWith(jobs), `${jobs} threads`).to.deep.equal(one);
+    expect(one.bytes).to.equal(scratch.storeBytes());
+  });
+
+  it('plans the same recovery', async () => {
+    const plan = (jobs: number | undefined): Promise<unknown> =>
+      recoverTopic(scratch.context(), { dryRun: true, tryBitFlip: false, lockTimeoutMs: 1000, jobs });
+    expect(await plan(2)).to.deep.equal(await plan(undefined));
+  });
+
+  it('is what the command does with --jobs, which takes 1 to 64', async () => {
+    const sandbox = new Sandbox();
+    try {
+      const run = (jobs: string): Promise<Outcome> =>
+        sandbox.run(['verify', '--json', '-d', scratch.directory, '--jobs', jobs]);
+      const [one, two] = [await run('1'), await run('2')];
+      expect([one.status, two.status]).to.deep.equal([3, 3]);
+      expect(two.stdout.toString()).to.equal(one.stdout.toString());
+      for (const wrong of ['0', '65', 'x']) expect((await run(wrong)).status).to.equal(2);
+    } finally {
+      sandbox.remove();
+    }
+  });
+
+  it('reports what the disk says to another thread as itself', async () => {
+    const path = scratch.path(scratch.files('.store')[3]!);
+    rmSync(path);
+    mkdirSync(path);
+    const { report } = await verifyWith(2);
+    expect(report.findings.map(({ code, path: where }) => `${code} ${where}`)).to.include(`io_error ${path}`);
   });
 });
 

@@ -13,6 +13,7 @@ import {
   type RecoveryRun,
   type UndoReport,
 } from '../../engine/index.ts';
+import { defaultJobs, storeBytes } from '../jobs.ts';
 import type { Progress } from '../views/progress.ts';
 
 export interface RecoverWork {
@@ -39,6 +40,7 @@ export async function* recoverTopics(
   },
 ): AsyncGenerator<RecoverReport> {
   const failures: unknown[] = [];
+  options.progress.totalBytes = storeBytes(work.directory, topicsOf(work));
   for (const topic of topicsOf(work)) {
     try {
       yield await recoverTopic(work.directory.context(topic), {
@@ -47,6 +49,7 @@ export async function* recoverTopics(
         out: options.out === undefined ? undefined : resolve(options.out),
         unreadableAsDamage: options.unreadableAsDamage,
         lockTimeoutMs: work.directory.lockTimeoutMs,
+        jobs: defaultJobs(),
         onBytes: (byteCount) => {
           options.progress.doneBytes += byteCount;
         },
