@@ -13,6 +13,8 @@ export class ActiveSegment {
   readonly store: FileHandle;
   readonly index: IndexWriter;
   readonly #context: TopicContext;
+  /** Of the file that `store` is: a descriptor stays with its file, whatever becomes of the name. */
+  readonly #identity: FileStatus;
   /** Timestamp of the first frame; undefined while there is none. */
   #firstTimestamp: number | undefined;
 
@@ -25,6 +27,7 @@ export class ActiveSegment {
     this.store = parts.store;
     this.index = parts.index;
     this.#firstTimestamp = parts.firstTimestamp;
+    this.#identity = parts.store.status();
   }
 
   /**
@@ -93,9 +96,10 @@ export class ActiveSegment {
 
   /** The store's status, or undefined when the file of that name is no longer this one. */
   statusIfStillNamed(): FileStatus | undefined {
-    const own = this.store.status();
     const named = this.#context.fileSystem.status(this.store.path);
-    return named !== undefined && named.inode === own.inode && named.device === own.device ? own : undefined;
+    return named?.inode === this.#identity.inode && named.device === this.#identity.device
+      ? named
+      : undefined;
   }
 
   close(): void {

@@ -78,6 +78,8 @@ const WRITE_ASIDE_BYTES = 64 * 1024;
 /** A batch framed ahead keeps its timestamp if it is no older than this against the clock. */
 const FRAMED_AHEAD_MS = 1000;
 
+const NO_ENTRIES = Buffer.alloc(0);
+
 const isFramed = (source: RecordSource | FramedBatch): source is FramedBatch => 'frames' in source;
 
 export class Log {
@@ -340,25 +342,34 @@ export class Log {
   async #store(hold: LockHold, group: readonly PendingAppend[], stamp: Stamp): Promise<void> {
     const mark = this.#mark as HighWatermark;
     const segment = this.#activeSegment;
-    const { store } = segment;
     let entries: Buffer;
     try {
-      // No await between framing and write: the shared kernel's memory is ours for just this long.
+      // No await between framing and what needs the frames: the shared kernel's memory is ours for just this long.
       const { kernel, frames } = this.#frame(group, stamp);
-      const bytes = kernel.memory.subarray(frames.start, frames.end);
+      const isOwnMemory = isFramed((group[0] as PendingAppend).source);
+      const stored = this.#write(kernel.memory.subarray(frames.start, frames.end), mark.position, isOwnMemory);
+      // While the disk works.
       entries = this.#indexEntries(kernel, frames, stamp);
-      // Frames made ahead stand in memory that is the batch's own: they may be written while the next are made.
-      const isOwnMemory = isFramed((group[0] as PendingAppend).source) && bytes.length >= WRITE_ASIDE_BYTES;
-      const durably = isOwnMemory ? store.writeDurably?.(bytes, mark.position) : undefined;
-      const written = durably === undefined ? store.write(bytes, mark.position) : await durably;
-      if (written !== bytes.length)
-        throw shortWrite(this.#context, store.path, { written, expected: bytes.length });
-      if (durably === undefined) await store.datasync();
+      await stored;
     } catch (error) {
       throw await this.#undo(hold, error);
     }
     segment.noteTimestamp(stamp.timestamp);
     this.#appendIndex(segment, entries);
+  }
+
+  /**
+   * One write and one sync, begun when this returns. Frames made ahead stand in memory that is the batch's own: they may
+   * be written on another thread while the next are made.
+   */
+  async #write(bytes: Buffer, position: number, isOwnMemory: boolean): Promise<void> {
+    const { store } = this.#activeSegment;
+    const isAside = isOwnMemory && bytes.length >= WRITE_ASIDE_BYTES;
+    const durably = isAside ? store.writeDurably?.(bytes, position) : undefined;
+    const written = durably === undefined ? store.write(bytes, position) : await durably;
+    if (written !== bytes.length)
+      throw shortWrite(this.#context, store.path, { written, expected: bytes.length });
+    if (durably === undefined) await store.datasync();
   }
 
   #frame(group: readonly PendingAppend[], stamp: Stamp): { kernel: Kernel; frames: Region } {
@@ -381,11 +392,14 @@ export class Log {
   }
 
   #indexEntries(kernel: Kernel, frames: Region, stamp: Stamp): Buffer {
+    const { position } = this.#mark as HighWatermark;
+    const { nextEntryPosition } = this.#activeSegment.index;
+    if (position + (frames.end - frames.start) <= nextEntryPosition) return NO_ENTRIES;
     const { outputEnd } = kernel.indexFrames({
       frames,
       firstOffset: stamp.firstOffset,
-      position: (this.#mark as HighWatermark).position,
-      nextEntryPosition: this.#activeSegment.index.nextEntryPosition,
+      position,
+      nextEntryPosition,
       intervalBytes: this.#settings.indexIntervalBytes,
       output: KERNEL_ENTRIES,
     });

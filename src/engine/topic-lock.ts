@@ -25,7 +25,8 @@ export interface LockHold {
 interface Waiter {
   readonly grant: (hold: LockHold | 'moved') => void;
   readonly fail: (error: Error) => void;
-  readonly timer: NodeJS.Timeout;
+  /** Undefined until it is known that there is something to wait for. */
+  timer: NodeJS.Timeout | undefined;
 }
 
 const identityOf = (status: FileStatus): string => `${status.device}:${status.inode}`;
@@ -34,9 +35,12 @@ export class TopicLock {
   static readonly #open = new Map<string, TopicLock>();
 
   readonly #context: TopicContext;
+  readonly #markPath: string;
   readonly #directoryIdentity: string;
   readonly #waiters: Waiter[] = [];
   #markFile: FileHandle;
+  /** Of the file that `#markFile` is: a descriptor stays with its file, whatever becomes of the name. */
+  #markIdentity: FileStatus;
   #references = 0;
   #held = false;
   #waiting = false;
@@ -65,8 +69,10 @@ export class TopicLock {
 
   private constructor(context: TopicContext, directoryIdentity: string) {
     this.#context = context;
+    this.#markPath = markPath(context);
     this.#directoryIdentity = directoryIdentity;
-    this.#markFile = context.fileSystem.open(markPath(context), 'update');
+    this.#markFile = context.fileSystem.open(this.#markPath, 'update');
+    this.#markIdentity = this.#markFile.status();
   }
 
   /** Syncs the mark as it stands, with or without the lock: only stores are synced by the holder alone. */
@@ -93,13 +99,16 @@ export class TopicLock {
       const waiter: Waiter = {
         grant: resolve,
         fail: reject,
-        timer: setTimeout(() => {
-          this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
-          reject(this.#heldByAnother(timeoutMs));
-        }, timeoutMs),
+        timer: undefined,
       };
       this.#waiters.push(waiter);
       this.#serveNext(false);
+      // Most often it is had by now.
+      if (!this.#waiters.includes(waiter)) return;
+      waiter.timer = setTimeout(() => {
+        this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+        reject(this.#heldByAnother(timeoutMs));
+      }, timeoutMs);
     });
   }
 
@@ -223,8 +232,9 @@ export class TopicLock {
   /** `replaced`: another file has the mark's name. `moved`: the whole directory is another one, or gone. */
   #standing(): 'current' | 'replaced' | 'moved' {
     const { fileSystem, directory } = this.#context;
-    const named = fileSystem.status(markPath(this.#context));
-    if (named !== undefined && identityOf(named) === identityOf(this.#markFile.status())) return 'current';
+    const named = fileSystem.status(this.#markPath);
+    const own = this.#markIdentity;
+    if (named?.inode === own.inode && named.device === own.device) return 'current';
     const directoryStatus = fileSystem.status(directory);
     if (directoryStatus === undefined || identityOf(directoryStatus) !== this.#directoryIdentity)
       return 'moved';
@@ -232,9 +242,10 @@ export class TopicLock {
   }
 
   #reopenMark(): void {
-    const reopened = this.#context.fileSystem.open(markPath(this.#context), 'update');
+    const reopened = this.#context.fileSystem.open(this.#markPath, 'update');
     if (this.#syncCount === 0) this.#markFile.close();
     this.#markFile = reopened;
+    this.#markIdentity = reopened.status();
   }
 
   #closeIfUnused(): void {
