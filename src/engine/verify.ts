@@ -18,7 +18,14 @@ import { listMovedFrames, markFromStores } from './recovery-tail.ts';
 import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from './segment-list.ts';
 import { openSegmentReaders, type SegmentReaders } from './segment-readers.ts';
 import type { SegmentContents, SegmentReading } from './segment-reading.ts';
-import { indexPath, markPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
+import {
+  indexPath,
+  listStoreBases,
+  markPath,
+  storePath,
+  topicNotFound,
+  type TopicContext,
+} from './topic-directory.ts';
 import { readTopicSettings } from './topic-settings.ts';
 import type { IndexVerdict } from './verify-index.ts';
 
@@ -121,7 +128,7 @@ class Verification {
     if (damage === undefined) return undefined;
     const plan = planRecovery(damage);
     if (mark.isSound && !(await this.#isStill(mark.value, plan))) return undefined;
-    this.#noteDamage(plan);
+    this.#noteDamage(plan, mark.value.baseOffset);
     const isActiveSound = plan.regions.every((region) => region.baseOffset !== mark.value.baseOffset);
     if (mark.isSound && isActiveSound) await this.#lookPastMark(mark.value);
     this.#noteFiles(mark.value);
@@ -333,14 +340,7 @@ class Verification {
     });
   }
 
-  #noteDamage(plan: RecoveryPlan): void {
-    if (plan.activeEndPosition !== undefined) {
-      this.#add('missing_tail', {
-        path: markPath(this.#context),
-        message: `The high-water mark names a byte behind the end of the active store (${plan.activeEndPosition}), and no offset is missing before it.`,
-        command: this.#recover(),
-      });
-    }
+  #noteDamage(plan: RecoveryPlan, activeBase: number): void {
     for (const region of plan.regions) {
       const bytes = region.endPosition - region.position;
       this.#add(region.code as FindingCode, {
@@ -349,6 +349,18 @@ class Verification {
         bytes,
         lost: region.layout.lost,
         message: `${sentenceOf(region.code, region.moved.length)} Offset ${region.offset} was expected here, and what follows is offset ${region.nextOffset}.`,
+        command: this.#recover(),
+      });
+    }
+    const { activeEndPosition } = plan;
+    // Where bytes of the active store are gone, what is damaged there says so.
+    if (
+      activeEndPosition !== undefined &&
+      !plan.regions.some(({ baseOffset }) => baseOffset === activeBase)
+    ) {
+      this.#add('mark_unsound', {
+        path: markPath(this.#context),
+        message: `The high-water mark names a byte behind the end of the active store (${activeEndPosition}), and no offset is missing before it.`,
         command: this.#recover(),
       });
     }
@@ -375,13 +387,25 @@ class Verification {
     const { fileSystem, kernel } = this.#context;
     const path = storePath(this.#context, before.baseOffset);
     const sizeBytes = fileSystem.status(path)?.sizeBytes ?? 0;
-    if (sizeBytes <= before.position) return;
+    const later = listStoreBases(this.#context).filter(
+      (base) =>
+        base > before.baseOffset && (fileSystem.status(storePath(this.#context, base))?.sizeBytes ?? 0) > 0,
+    );
+    if (sizeBytes <= before.position && later.length === 0) return;
     await delay(STILLNESS_MS);
     const file = fileSystem.open(markPath(this.#context), 'read');
     const mark = peekMark(file);
     file.close();
     if (mark?.position !== before.position || mark.generation !== before.generation) return;
     if (fileSystem.status(path)?.sizeBytes !== sizeBytes) return;
+    for (const base of later) {
+      this.#add('torn_tail', {
+        path: storePath(this.#context, base),
+        message:
+          'This store lies wholly behind the high-water mark; the next writer adopts what is good in it.',
+      });
+    }
+    if (sizeBytes <= before.position) return;
     const store = fileSystem.open(path, 'read');
     try {
       const place = { position: before.position, offset: before.nextOffset, endPosition: sizeBytes };

@@ -121,7 +121,8 @@ export class RecoveryScene {
       const wanted = lost.has(offset) ? 'gap 1' : expected;
       if (now.get(offset) !== wanted) differences.push(`${offset}: ${now.get(offset) ?? 'nothing'}`);
     }
-    for (const offset of now.keys()) if (!this.#seen.has(offset)) differences.push(`${offset}: invented`);
+    for (const offset of now.keys())
+      if (!this.#seen.has(offset) && !lost.has(offset)) differences.push(`${offset}: invented`);
     return differences;
   }
 

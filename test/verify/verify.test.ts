@@ -6,11 +6,13 @@ import {
   openSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
 import { FastQueueError } from '../../src/engine/errors.ts';
+import { decodeHighWatermark, encodeHighWatermark } from '../../src/engine/format/high-watermark.ts';
 import {
   decodeIndexEntry,
   encodeIndexEntry,
@@ -110,6 +112,18 @@ describe('verify', () => {
       expect(report.findings[0]!.severity).to.equal('note');
     });
   }
+
+  it('notes every store that lies behind a stale mark', async () => {
+    const [first, second, ...rest] = scratch.files('.store');
+    const bytes = statSync(scratch.path(first!)).size;
+    const mark = decodeHighWatermark(readFileSync(scratch.path('high-watermark')))!;
+    const stale = { ...mark, baseOffset: 0, nextOffset: Number.parseInt(second!, 10), position: bytes };
+    writeFileSync(scratch.path('high-watermark'), encodeHighWatermark(stale));
+    const { findings } = await verify();
+    expect(findings.map(({ code, path }) => `${code} ${path}`)).to.deep.equal(
+      [second!, ...rest].map((name) => `torn_tail ${scratch.path(name)}`),
+    );
+  });
 
   const errors: [string, string, () => void][] = [
     [
