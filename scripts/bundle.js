@@ -9,7 +9,7 @@
  *
  * Native modules are loaded from node_modules when they are first used.
  */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Config } from '@oclif/core/config';
 import { build } from 'esbuild';
@@ -41,6 +41,30 @@ const UNREACHED = [
   },
 ];
 
+/** Functions of Node's that most commands do not call: their modules are loaded by the first call. */
+const LOADED_WHEN_CALLED = {
+  crypto: ['randomUUID'],
+  'fs/promises': ['readFile', 'stat'],
+  readline: ['createInterface'],
+  zlib: ['crc32'],
+};
+
+const loadedWhenCalled = {
+  name: 'loaded-when-called',
+  setup({ onLoad, onResolve }) {
+    const filter = new RegExp(`^(node:)?(${Object.keys(LOADED_WHEN_CALLED).join('|')})$`);
+    onResolve({ filter, namespace: 'file' }, ({ path }) => ({
+      path: path.replace('node:', ''),
+      namespace: 'when-called',
+    }));
+    onLoad({ filter: /.*/, namespace: 'when-called' }, ({ path }) => ({
+      contents: LOADED_WHEN_CALLED[path]
+        .map((name) => `export const ${name} = (...given) => require('node:${path}').${name}(...given);`)
+        .join(''),
+    }));
+  },
+};
+
 const withoutUnreached = {
   name: 'without-unreached',
   setup({ onLoad, onResolve }) {
@@ -68,8 +92,16 @@ await build({
   supported: { 'dynamic-import': false },
   define: { 'import.meta.url': 'bundleUrl' },
   banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
-  plugins: [withoutUnreached],
+  plugins: [withoutUnreached, loadedWhenCalled],
 });
+
+// All ASCII, as bin/run.js reads it: esbuild escapes what stands in texts, and nothing in regular expressions.
+const bundlePath = `${root}/dist/bin/fastqueue.cjs`;
+const escaped = readFileSync(bundlePath, 'utf8').replaceAll(
+  /[\u0080-\uffff]/g,
+  (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+);
+writeFileSync(bundlePath, escaped);
 
 const { pjson, version, commands, topics } = await Config.load(root);
 await build({

@@ -347,7 +347,11 @@ export class Log {
       // No await between framing and what needs the frames: the shared kernel's memory is ours for just this long.
       const { kernel, frames } = this.#frame(group, stamp);
       const isOwnMemory = isFramed((group[0] as PendingAppend).source);
-      const stored = this.#write(kernel.memory.subarray(frames.start, frames.end), mark.position, isOwnMemory);
+      const stored = this.#write(
+        kernel.memory.subarray(frames.start, frames.end),
+        mark.position,
+        isOwnMemory,
+      );
       // While the disk works.
       entries = this.#indexEntries(kernel, frames, stamp);
       await stored;

@@ -8,13 +8,16 @@ import { formatSize } from '../../engine/index.ts';
 const FIRST_SHOWN_MS = 1000;
 const REFRESH_MS = 200;
 
+/** As performance.now, for which Node loads a module of its own. */
+const monotonicMs = (): number => process.uptime() * 1000;
+
 export class Progress {
   /** Bytes done so far. */
   doneBytes = 0;
   /** Bytes there are to do; undefined where nobody knows. */
   totalBytes: number | undefined;
   readonly #verb: string;
-  readonly #startedAtMs = performance.now();
+  readonly #startedAtMs = monotonicMs();
   #timer: NodeJS.Timeout | undefined;
   #spinner: Ora | undefined;
   #isStopped = false;
@@ -51,7 +54,7 @@ export class Progress {
 
   /** The spinner is loaded when there is something to show, which for most commands is never. */
   async #show(): Promise<void> {
-    const elapsedMs = performance.now() - this.#startedAtMs;
+    const elapsedMs = monotonicMs() - this.#startedAtMs;
     if (elapsedMs < FIRST_SHOWN_MS) return;
     const { default: ora } = await import('ora');
     if (this.#isStopped) return;
