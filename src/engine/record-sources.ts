@@ -3,7 +3,7 @@
  * that the log can decide on a roll, and is framed under the lock, straight into the memory that is written from.
  */
 import { FastQueueError } from './errors.ts';
-import { encodeFrame, FRAME_HEADER_BYTES, FRAME_KIND, MAX_RECORD_BYTES } from './format/frame.ts';
+import { FRAME_HEADER_BYTES, MAX_RECORD_BYTES } from './format/frame.ts';
 import { KERNEL_INPUT } from './kernel/index.ts';
 import type { Kernel } from './kernel/kernel.ts';
 import { READ_CHUNK_BYTES } from './limits.ts';
@@ -35,17 +35,14 @@ export class PayloadsSource implements RecordSource {
   }
 
   frameInto(kernel: Kernel, at: number, stamp: { firstOffset: number; timestamp: number }): void {
+    const { memory } = kernel;
     let end = at;
-    let offset = stamp.firstOffset;
     for (const payload of this.#payloads) {
-      end = encodeFrame(kernel.memory, end, {
-        kind: FRAME_KIND.record,
-        offset,
-        timestamp: stamp.timestamp,
-        payload,
-      });
-      offset += 1;
+      memory.writeUInt32BE(payload.length, end);
+      memory.set(payload, end + FRAME_HEADER_BYTES);
+      end += FRAME_HEADER_BYTES + payload.length;
     }
+    kernel.stampFrames({ frames: { start: at, end }, ...stamp });
   }
 }
 

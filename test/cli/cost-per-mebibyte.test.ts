@@ -113,6 +113,21 @@ describe('a MiB of records', () => {
     expect(per('buffers')).to.be.below(8);
   });
 
+  it('is appended by the library in two crossings for each batch, however many payloads that has', async () => {
+    const counts: Counts = {};
+    const library = new ScratchTopic();
+    const topic = await library.dataDirectory().openTopic(TOPIC, { mode: 'append', create: {} });
+    const payload = Buffer.alloc(99, 'x');
+    await countWork(counts, async () => {
+      for (const payloadCount of [1, 100, 10_000])
+        await topic.append(Array.from({ length: payloadCount }, () => payload));
+    });
+    await topic.close();
+    library.remove();
+    expect(counts['kernel']).to.be.within(3, 6);
+    expect(counts['copied'] ?? 0).to.be.below(64 * 1024);
+  });
+
   it('is written out with one read and one crossing for each chunk', async () => {
     const counts: Counts = {};
     const data = scratch.dataDirectory(counted<FileSystem>(new NodeFileSystem({ map: false }), counts));
