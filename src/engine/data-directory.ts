@@ -168,7 +168,7 @@ export class DataDirectory {
   async deleteTopic(name: string): Promise<void> {
     const context = this.context(name);
     if (topicStanding(context) === 'deleted') await finishDeletion(context, this.#lockTimeoutMs);
-    if (topicStanding(context) === 'none') throw this.#notFound(context);
+    if (topicStanding(context) !== 'topic') throw this.#notFound(context);
     await deleteTopic(context, this.#lockTimeoutMs);
   }
 

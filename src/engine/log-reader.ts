@@ -10,7 +10,7 @@ import type { HighWatermark } from './format/high-watermark.ts';
 import type { FileHandle, FileStatus } from './io/file-system.ts';
 import { KERNEL_OUTPUT } from './kernel/index.ts';
 import type { EmitRequest } from './kernel/kernel.ts';
-import { isDeleted, isFailed, markUnsound, peekMark, readMark } from './mark-file.ts';
+import { isDeleted, isFailed, openMark, peekMark, readMark } from './mark-file.ts';
 import { findNextFrame } from './next-frame.ts';
 import { MarkWatch } from './mark-watch.ts';
 import { entriesAfter, lookupOffset, type SegmentPlace } from './offset-index.ts';
@@ -98,7 +98,7 @@ export class LogReader {
    *   `offset_out_of_range`, `newer_format`
    */
   static async open(context: TopicContext, options: ReaderOptions): Promise<LogReader> {
-    const markFile = openMark(context, options.onDamage);
+    const markFile = openMarkIfAny(context, options.onDamage);
     try {
       const reader = new LogReader(context, options, {
         markFile,
@@ -505,10 +505,11 @@ export class LogReader {
     return named?.inode === own?.inode && named?.device === own?.device;
   }
 
+  /** The old file has the last word: whoever deletes a topic says so there before another can have its name. */
   #reopenMark(): void {
-    if (this.#context.fileSystem.status(markPath(this.#context)) === undefined)
-      throw topicNotFound(this.#context);
-    const reopened = this.#context.fileSystem.open(markPath(this.#context), 'read');
+    const last = this.#peekMark();
+    if (last !== undefined && isDeleted(last)) throw topicNotFound(this.#context);
+    const reopened = openMark(this.#context, 'read');
     this.#markFile?.close();
     this.#markFile = reopened;
     this.#forgetCursor();
@@ -520,13 +521,13 @@ export class LogReader {
   }
 }
 
-function openMark(context: TopicContext, onDamage: ReaderOptions['onDamage']): FileHandle | undefined {
+/** Undefined where there is none and damage is skipped. */
+function openMarkIfAny(context: TopicContext, onDamage: ReaderOptions['onDamage']): FileHandle | undefined {
   try {
-    return context.fileSystem.open(markPath(context), 'read');
+    return openMark(context, 'read');
   } catch (error) {
-    if (!(error instanceof FastQueueError) || error.details.errno !== 'ENOENT') throw error;
-    if (onDamage === 'skip') return undefined;
-    throw markUnsound(context);
+    if (onDamage === 'skip' && error instanceof FastQueueError && error.code === 'damaged') return undefined;
+    throw error;
   }
 }
 

@@ -117,6 +117,7 @@ export class Log {
       }
       return log;
     } catch (error) {
+      log.#forgetSegment();
       log.#lock.close();
       throw error;
     }

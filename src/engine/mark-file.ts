@@ -13,16 +13,31 @@ import {
   MARK_FLAG,
   type HighWatermark,
 } from './format/high-watermark.ts';
-import type { FileHandle } from './io/file-system.ts';
+import type { FileHandle, OpenMode } from './io/file-system.ts';
 import {
   MARK_REREAD_COUNT,
   MARK_REREAD_COUNT_UNLOCKED,
   MARK_REREAD_DELAY_MS,
   MARK_REREAD_DELAY_UNLOCKED_MS,
 } from './limits.ts';
-import type { TopicContext } from './topic-directory.ts';
+import { markPath, topicNotFound, type TopicContext } from './topic-directory.ts';
 
 const KNOWN_FLAGS = MARK_FLAG.failed | MARK_FLAG.deleted;
+
+/**
+ * Opens the mark's file. It is made when a topic is, and by recover: nobody else makes it.
+ *
+ * @throws FastQueueError `damaged` where the topic has none, `topic_not_found` where the topic is gone
+ */
+export function openMark(context: TopicContext, mode: OpenMode & ('read' | 'update')): FileHandle {
+  try {
+    return context.fileSystem.open(markPath(context), mode);
+  } catch (error) {
+    if (!(error instanceof FastQueueError) || error.details.errno !== 'ENOENT') throw error;
+    if (context.fileSystem.status(context.directory) === undefined) throw topicNotFound(context);
+    throw markUnsound(context);
+  }
+}
 
 /** One look at the file: `undefined` when what is there now is no sound mark. */
 export function peekMark(file: FileHandle): HighWatermark | undefined {

@@ -180,19 +180,38 @@ async function renameAway(context: TopicContext): Promise<string> {
   return target;
 }
 
-/** Removes a renamed topic directory and all that is in it. Others may be doing the same at the same time. */
-function removeTree(fileSystem: FileSystem, path: string): void {
-  const names = fileSystem.list(path);
-  if (names === undefined) return;
-  for (const name of names) {
-    const child = join(path, name);
-    if (fileSystem.status(child)?.isDirectory === true) removeTree(fileSystem, child);
-    else fileSystem.unlink(child);
+/**
+ * Removes a renamed topic directory and all that is in it. A symbolic link in it is removed and never followed: what it
+ * leads to is somebody else's. The directory itself may be one, to where the topic really was.
+ */
+export function removeTree(fileSystem: FileSystem, path: string): void {
+  for (const name of fileSystem.list(path) ?? []) removeEntry(fileSystem, join(path, name));
+  if (!removeIfDirectory(fileSystem, path)) fileSystem.unlink(path);
+}
+
+function removeEntry(fileSystem: FileSystem, path: string): void {
+  try {
+    if (!removeIfDirectory(fileSystem, path)) fileSystem.unlink(path);
+  } catch (error) {
+    const errno = error instanceof FastQueueError ? error.details.errno : undefined;
+    if (errno !== 'ENOTEMPTY' && errno !== 'EEXIST') throw error;
+    removeTree(fileSystem, path);
   }
+}
+
+/**
+ * False where `path` is anything else, a link to a directory included, which the system does not take for one here. True
+ * also where nothing is left: others may be removing the same.
+ */
+function removeIfDirectory(fileSystem: FileSystem, path: string): boolean {
   try {
     fileSystem.removeDirectory(path);
+    return true;
   } catch (error) {
-    if (!(error instanceof FastQueueError) || error.details.errno !== 'ENOENT') throw error;
+    const errno = error instanceof FastQueueError ? error.details.errno : undefined;
+    if (errno === 'ENOTDIR') return false;
+    if (errno === 'ENOENT') return true;
+    throw error;
   }
 }
 

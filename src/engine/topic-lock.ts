@@ -10,6 +10,7 @@
  */
 import { FastQueueError } from './errors.ts';
 import type { FileHandle, FileStatus } from './io/file-system.ts';
+import { openMark } from './mark-file.ts';
 import { holderPath, markPath, topicNotFound, type TopicContext } from './topic-directory.ts';
 
 /** The exclusive lock, held. */
@@ -51,15 +52,16 @@ export class TopicLock {
    * The process's lock for the topic directory, opening the mark for reading and writing if this is the first use.
    * Every `open` needs its `close`.
    *
-   * @throws FastQueueError `topic_not_found`; `permission_denied` where the mark may not be written; `io_error` ENOENT
-   *   where the directory has no mark
+   * @throws FastQueueError `topic_not_found`; `permission_denied` where the mark may not be written; `damaged` where
+   *   there is none
    */
   static open(context: TopicContext): TopicLock {
     const status = context.fileSystem.status(context.directory);
     if (status === undefined) throw topicNotFound(context);
     const identity = identityOf(status);
     let lock = TopicLock.#open.get(identity);
-    if (lock === undefined) {
+    // A deleted directory's number may be another's by now; the number of a file that is held open is not.
+    if (lock === undefined || !lock.#isOf(context)) {
       lock = new TopicLock(context, identity);
       TopicLock.#open.set(identity, lock);
     }
@@ -71,8 +73,14 @@ export class TopicLock {
     this.#context = context;
     this.#markPath = markPath(context);
     this.#directoryIdentity = directoryIdentity;
-    this.#markFile = context.fileSystem.open(this.#markPath, 'update');
+    this.#markFile = openMark(context, 'update');
     this.#markIdentity = this.#markFile.status();
+  }
+
+  /** False where this is the lock of a directory that is gone, or of a mark that was replaced. */
+  #isOf(context: TopicContext): boolean {
+    const named = context.fileSystem.status(markPath(context));
+    return named === undefined || identityOf(named) === identityOf(this.#markIdentity);
   }
 
   /** Syncs the mark as it stands, with or without the lock: only stores are synced by the holder alone. */
@@ -242,7 +250,7 @@ export class TopicLock {
   }
 
   #reopenMark(): void {
-    const reopened = this.#context.fileSystem.open(this.#markPath, 'update');
+    const reopened = openMark(this.#context, 'update');
     if (this.#syncCount === 0) this.#markFile.close();
     this.#markFile = reopened;
     this.#markIdentity = reopened.status();

@@ -8,7 +8,7 @@ import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import { Log, type Ack, type AppendOptions, type FramedBatch } from './log.ts';
 import { LogReader } from './log-reader.ts';
-import { isDeleted, peekMark, readMark, writeMark } from './mark-file.ts';
+import { isDeleted, openMark, peekMark, readMark, writeMark } from './mark-file.ts';
 import { MAX_OFFSET, READ_CHUNK_BYTES } from './limits.ts';
 import { PayloadsSource, type RecordSource } from './record-sources.ts';
 import { applyRetention, retainTopic, type RetentionReport } from './retention.ts';
@@ -16,7 +16,7 @@ import { firstTimestampOf, listSegments } from './segment-list.ts';
 import { settleIfFree } from './settle.ts';
 import { DEFAULT_TOPIC_SETTINGS, type TopicSettings } from './settings.ts';
 import { offsetAtTime } from './time-lookup.ts';
-import { markPath, topicNotFound, type TopicContext } from './topic-directory.ts';
+import { topicNotFound, type TopicContext } from './topic-directory.ts';
 import type { LockHold } from './topic-lock.ts';
 import { readTopicSettings, writeTopicSettings } from './topic-settings.ts';
 
@@ -168,7 +168,7 @@ export class Topic {
 
   /** The high-water mark now. */
   async mark(): Promise<HighWatermark> {
-    const file = this.#context.fileSystem.open(markPath(this.#context), 'read');
+    const file = openMark(this.#context, 'read');
     try {
       const mark = await readMark(this.#context, file);
       if (isDeleted(mark)) throw topicNotFound(this.#context);

@@ -1,5 +1,13 @@
 import { expect } from 'chai';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { Sandbox } from './fastqueue.ts';
 
@@ -46,6 +54,26 @@ describe('topics', () => {
         .map((line) => line.split(/ +/)[0]),
     ).to.deep.equal(['TOPIC', 'a', 'b', '']);
   });
+
+  it('lists the others beside a damaged one, names it and exits 3', async () => {
+    for (const topic of ['a', 'b', 'c']) await sandbox.run(['produce', topic], { input: 'x\n' });
+    writeFileSync(join(sandbox.dataDirectory, 'b', 'high-watermark'), 'x'.repeat(64));
+    const { stdout, stderr, status } = await sandbox.run(['topics', '--json']);
+    expect(stdout.toString().match(/"topic":"."/g)).to.deep.equal(['"topic":"a"', '"topic":"c"']);
+    expect(stderr).to.include('fastqueue recover b');
+    expect(status).to.equal(3);
+  });
+
+  for (const args of [['produce'], ['consume'], ['topics', 'show'], ['topics', 'delete', '--yes']]) {
+    it(`says what to do where the high-water mark is missing, and exits 3: ${args.join(' ')}`, async () => {
+      await sandbox.run(['produce', 't'], { input: 'x\n' });
+      unlinkSync(join(sandbox.dataDirectory, 't', 'high-watermark'));
+      const { status, stderr } = await sandbox.run([...args, 't'], { input: 'y\n' });
+      expect(stderr).to.include('fastqueue recover t');
+      expect(status).to.equal(3);
+      expect(existsSync(join(sandbox.dataDirectory, 't', 'high-watermark'))).to.equal(false);
+    });
+  }
 
   it('creates with settings from flag, environment, fastqueue.json and default, in that order', async () => {
     mkdirSync(sandbox.dataDirectory);
@@ -97,6 +125,26 @@ describe('topics', () => {
     await sandbox.run(['produce', 't'], { input: 'y\n' });
     const { stdout } = await sandbox.run(['consume', 't', '-g', 'g', '-f', '%o %s']);
     expect(stdout.toString()).to.equal('0 y');
+  });
+
+  it('deletes a link that stands in the topic, and nothing of what it leads to', async () => {
+    const elsewhere = join(sandbox.directory, 'elsewhere');
+    mkdirSync(elsewhere);
+    writeFileSync(join(elsewhere, 'precious'), 'still here');
+    await sandbox.run(['produce', 't'], { input: 'x\n' });
+    symlinkSync(elsewhere, join(sandbox.dataDirectory, 't', 'quarantine'));
+    const { status, stderr } = await sandbox.run(['topics', 'delete', 't', '--yes']);
+    expect(status, stderr).to.equal(0);
+    expect(readFileSync(join(elsewhere, 'precious'), 'utf8')).to.equal('still here');
+    expect(readdirSync(sandbox.dataDirectory)).to.deep.equal([]);
+  });
+
+  it('deletes no directory that is not a topic', async () => {
+    const plain = join(sandbox.dataDirectory, 'plain');
+    mkdirSync(plain, { recursive: true });
+    writeFileSync(join(plain, 'notes'), '');
+    expect((await sandbox.run(['topics', 'delete', 'plain', '--yes'])).status).to.equal(10);
+    expect(readdirSync(plain)).to.deep.equal(['notes']);
   });
 
   it('moves a group to where a spec says', async () => {

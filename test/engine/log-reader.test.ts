@@ -109,4 +109,18 @@ describe('LogReader', () => {
     reader.close();
     await topic.close();
   });
+
+  it('ends with its topic, and does not go on in another that has the name by then', async () => {
+    const data = scratch.dataDirectory();
+    const topic = await data.openTopic(TOPIC, { mode: 'read' });
+    const reader = await topic.openReader({ from: nextOffset });
+    await data.deleteTopic(TOPIC);
+    await scratch.fill(nextOffset + 5, { segmentBytes: 2048 });
+    expect(await reader.waitForMore({ timeoutMs: 5000 })).to.equal('more');
+    let refusal: unknown;
+    await reader.refresh().catch((error: unknown) => (refusal = error));
+    expect(refusal).to.have.property('code', 'topic_not_found');
+    reader.close();
+    await topic.close();
+  });
 });

@@ -1,10 +1,12 @@
 /** The lock of a topic when the disk answers an error at the moment the lock is had. */
 import { expect } from 'chai';
+import { truncateSync } from 'node:fs';
+import { join } from 'node:path';
 import { FastQueueError } from '../../src/engine/errors.ts';
 import type { FileStatus } from '../../src/engine/io/file-system.ts';
 import { TopicLock, type LockHold } from '../../src/engine/topic-lock.ts';
 import { FaultyFileSystem } from '../support/faulty-file-system.ts';
-import { ScratchTopic } from '../support/scratch-topic.ts';
+import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 
 /** The real disk, on which files cannot be looked at while `isBlind`. */
 class BlindFileSystem extends FaultyFileSystem {
@@ -13,6 +15,15 @@ class BlindFileSystem extends FaultyFileSystem {
   override status(path: string): FileStatus | undefined {
     if (this.isBlind) throw new FastQueueError('io_error', `Could not look at ${path}: EIO.`, { path });
     return super.status(path);
+  }
+}
+
+/** The real disk, on which the directory `alias` has the inode of the directory of the topic, as one made later may. */
+class ReusedInodeFileSystem extends FaultyFileSystem {
+  reused: FileStatus | undefined;
+
+  override status(path: string): FileStatus | undefined {
+    return this.reused !== undefined && path.endsWith('/alias') ? this.reused : super.status(path);
   }
 }
 
@@ -80,5 +91,28 @@ describe('TopicLock', () => {
     hold.release();
     other.close();
     lock.close();
+  });
+
+  it('is not taken for that of a new directory that has the inode of a deleted one', async () => {
+    const fileSystem = new ReusedInodeFileSystem();
+    const data = scratch.dataDirectory(fileSystem);
+    const old = await data.openTopic(TOPIC, { mode: 'append' });
+    fileSystem.reused = fileSystem.status(join(scratch.directory, TOPIC));
+    const topic = await data.openTopic('alias', { mode: 'append', create: {} });
+    expect((await topic.append([Buffer.from('new')])).offset).to.equal(0);
+    expect((await old.append([Buffer.from('old')])).offset).to.equal(1);
+    await topic.close();
+    await old.close();
+    expect(fileSystem.openCount).to.equal(0);
+  });
+
+  it('leaves no file open where the topic could not be opened for append', async () => {
+    truncateSync(scratch.path('00000000000000000000.store'), 5);
+    const fileSystem = new FaultyFileSystem();
+    let refusal: unknown;
+    const opening = scratch.dataDirectory(fileSystem).openTopic(TOPIC, { mode: 'append' });
+    await opening.catch((error: unknown) => (refusal = error));
+    expect(refusal).to.have.property('code', 'damaged');
+    expect(fileSystem.openCount).to.equal(0);
   });
 });

@@ -15,11 +15,29 @@ import {
 import type { SettingInForce } from '../command-settings.ts';
 import { usageError } from '../report-error.ts';
 
-/** Every topic of a data directory, by name. */
-export async function listTopics(dataDirectory: DataDirectory): Promise<TopicStatus[]> {
-  const statuses: TopicStatus[] = [];
-  for (const name of dataDirectory.listTopics()) statuses.push(await topicStatus(dataDirectory, name));
-  return statuses;
+/** Topics by name, and why others cannot be told of. */
+export interface TopicListing {
+  readonly topics: readonly TopicStatus[];
+  readonly failures: readonly FastQueueError[];
+}
+
+/**
+ * Every topic of a data directory. One that is damaged hides no other, and one that is deleted meanwhile is not there.
+ *
+ * @throws FastQueueError `data_directory_not_found`
+ */
+export async function listTopics(dataDirectory: DataDirectory): Promise<TopicListing> {
+  const topics: TopicStatus[] = [];
+  const failures: FastQueueError[] = [];
+  for (const name of dataDirectory.listTopics()) {
+    try {
+      topics.push(await topicStatus(dataDirectory, name));
+    } catch (error) {
+      if (!(error instanceof FastQueueError)) throw error;
+      if (error.code !== 'topic_not_found') failures.push(error);
+    }
+  }
+  return { topics, failures };
 }
 
 /** @throws FastQueueError `topic_not_found`, `damaged` where the mark is unsound */
