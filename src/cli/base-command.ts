@@ -11,9 +11,11 @@ import { Command } from '@oclif/core/command';
 import type { Input, ParserOutput } from '@oclif/core/interfaces';
 import { parse } from '@oclif/core/parser';
 import { openDataDirectory, type DataDirectory } from '../engine/index.ts';
+import { resolveCommandSettings } from './command-settings.ts';
 import { GLOBAL_FLAGS } from './flags.ts';
 import { Messages } from './messages.ts';
 import { stdout } from './output.ts';
+import { usageError } from './report-error.ts';
 import { fromParserError } from './usage.ts';
 import { retentionSentence } from './views/compact-view.ts';
 import { Progress } from './views/progress.ts';
@@ -62,13 +64,16 @@ export abstract class BaseCommand extends Command {
   /**
    * The data directory that the flags name, with the engine's warnings going to stderr.
    *
-   * @param options.forWriting look into fastqueue.json for how long to wait for a lock; readers do without that file
+   * @param options.forWriting how long to wait for a lock matters, so the environment and fastqueue.json are asked too;
+   *   readers do without that file
    */
   protected openDataDirectory(flags: GlobalFlags, options: { forWriting?: boolean } = {}): DataDirectory {
     const path = dataDirectoryPath(flags);
     const lockTimeoutMs =
-      flags['lock-timeout'] ??
-      (options.forWriting === true ? openDataDirectory(path).commandSettings().lockTimeoutMs : undefined);
+      options.forWriting === true
+        ? resolveCommandSettings(openDataDirectory(path), { lockTimeoutMs: flags['lock-timeout'] }).values
+            .lockTimeoutMs
+        : flags['lock-timeout'];
     return openDataDirectory(path, {
       map: false,
       ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }),
@@ -95,10 +100,16 @@ export abstract class BaseCommand extends Command {
 
 /** `--data-dir`, which oclif takes from FASTQUEUE_DATA_DIR too, else `$XDG_DATA_HOME/fastqueue` as oclif has it. */
 function dataDirectoryPath(flags: GlobalFlags): string {
-  const { XDG_DATA_HOME: dataHome, LOCALAPPDATA: localData } = process.env;
-  const base =
-    dataHome ?? (process.platform === 'win32' ? localData : undefined) ?? join(homedir(), '.local/share');
-  return flags['data-dir'] ?? join(base, 'fastqueue');
+  const named = flags['data-dir'];
+  if (named === '') throw usageError('--data-dir names no directory: it is empty.');
+  return named ?? join(dataHome(), 'fastqueue');
+}
+
+/** A variable that is there and empty says nothing. */
+function dataHome(): string {
+  const { XDG_DATA_HOME: xdg = '', LOCALAPPDATA: localData = '' } = process.env;
+  if (xdg !== '') return xdg;
+  return process.platform === 'win32' && localData !== '' ? localData : join(homedir(), '.local/share');
 }
 
 function messagesFor(flags: GlobalFlags): Messages {

@@ -8,6 +8,7 @@ import {
   FastQueueError,
   formatSettingValue,
   parseSetting,
+  parseVariable,
   settingNamed,
   type DataDirectory,
   type SettingName,
@@ -74,7 +75,7 @@ function resolveSetting(
   const variable = setting.environmentVariable;
   const environment = process.env[variable];
   if (environment !== undefined && environment !== '')
-    return describe(parseSetting(setting, environment), variable);
+    return describe(parseVariable(setting, environment), variable);
   const inFile = dataDirectory.commandSettings()[name];
   if (inFile !== undefined) return describe(inFile, 'fastqueue.json');
   return describe(setting.default, 'default');

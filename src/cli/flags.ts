@@ -3,7 +3,14 @@
  */
 import { boolean, custom, string } from '@oclif/core/flags';
 import type { OptionFlag } from '@oclif/core/interfaces';
-import { FastQueueError, MAX_JOBS, parseDuration, parseSize } from '../engine/index.ts';
+import {
+  FastQueueError,
+  MAX_JOBS,
+  parseDuration,
+  parseSetting,
+  parseSize,
+  settingNamed,
+} from '../engine/index.ts';
 import { FlagValueError } from './usage.ts';
 
 export interface ValueFlagOptions {
@@ -98,8 +105,9 @@ export const GLOBAL_FLAGS = {
   quiet: boolean({ char: 'q', summary: 'No summaries and no progress on stderr.', helpGroup: 'GLOBAL' }),
   verbose: boolean({ char: 'v', summary: 'Say more on stderr.', helpGroup: 'GLOBAL', exclusive: ['quiet'] }),
   'no-color': boolean({ summary: 'No colours (also NO_COLOR=1).', helpGroup: 'GLOBAL' }),
-  'lock-timeout': durationFlag('lock-timeout', {
-    summary: 'How long to wait for a topic that another process holds (10s).',
-    env: 'FASTQUEUE_LOCK_TIMEOUT',
-  }),
+  'lock-timeout': valueFlag(
+    'lock-timeout',
+    (text) => parseSetting(settingNamed('lockTimeoutMs', 'command'), text),
+    { summary: 'How long to wait for a topic that another process holds (10s).', valueName: 'DURATION' },
+  ),
 };

@@ -68,6 +68,11 @@ function wantsHelp(argv: readonly string[]): boolean {
 /** The longest run of leading words that names a command. */
 function findCommand(argv: readonly string[], ids: readonly string[]): { id: string; rest: string[] } {
   const [first = '', second = ''] = argv;
+  if (first.startsWith('-')) {
+    throw usageError(
+      `Flags come behind the command: fastqueue COMMAND ${first} …, not fastqueue ${first} ….`,
+    );
+  }
   const pair = `${first}:${second}`;
   if (ids.includes(pair)) return { id: pair, rest: argv.slice(2) };
   const children = ids.filter((id) => id.startsWith(`${first}:`)).map((id) => id.slice(first.length + 1));

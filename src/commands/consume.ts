@@ -75,7 +75,7 @@ export default class Consume extends BaseCommand {
     const stop = listenForStop();
     const progress = this.progress('reading', { isWanted: !flags.follow && !process.stdout.isTTY });
     const report = await consume({
-      dataDirectory: this.openDataDirectory(flags),
+      dataDirectory: this.openDataDirectory(flags, { forWriting: flags.group !== undefined }),
       topic: args.topic,
       spec: consumeSpec(flags, Date.now()),
       group: flags.group,

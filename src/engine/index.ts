@@ -54,7 +54,7 @@ export {
   type TopicSettings,
 } from './settings.ts';
 export type { GapEntry, RecordEntry, RecordsOptions, Topic, TopicStatus } from './topic.ts';
-export { checkTopicSettings as parseTopicSettings } from './topic-settings.ts';
+export { checkTopicSettings as parseTopicSettings, parseVariable } from './topic-settings.ts';
 export type { Finding, FindingCode, OffsetRange as FindingOffsets } from './findings.ts';
 export { storeBytesOf } from './segment-list.ts';
 export { verifyTopic, type SegmentReport, type VerifyReport } from './verify.ts';

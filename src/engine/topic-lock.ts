@@ -30,6 +30,9 @@ interface Waiter {
   timer: NodeJS.Timeout | undefined;
 }
 
+/** A longer timer would go off at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 const identityOf = (status: FileStatus): string => `${status.device}:${status.inode}`;
 
 export class TopicLock {
@@ -113,10 +116,13 @@ export class TopicLock {
       this.#serveNext(false);
       // Most often it is had by now.
       if (!this.#waiters.includes(waiter)) return;
-      waiter.timer = setTimeout(() => {
-        this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
-        reject(this.#heldByAnother(timeoutMs));
-      }, timeoutMs);
+      waiter.timer = setTimeout(
+        () => {
+          this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+          reject(this.#heldByAnother(timeoutMs));
+        },
+        Math.min(timeoutMs, LONGEST_TIMER_MS),
+      );
     });
   }
 

@@ -14,6 +14,7 @@ import {
   parseSetting,
   settingNamed,
   SETTINGS,
+  type Setting,
   type SettingName,
   TOPIC_SETTING_NAMES,
   type TopicSettings,
@@ -126,8 +127,8 @@ export function resolveTopicSettings(request: {
       return { value: parseSetting(settingNamed(name, 'topic'), given), origin: 'given' };
     const setting = settingNamed(name, 'topic');
     const environment = process.env[setting.environmentVariable];
-    if (environment !== undefined)
-      return { value: parseSetting(setting, environment), origin: 'environment' };
+    if (environment !== undefined && environment !== '')
+      return { value: parseVariable(setting, environment), origin: 'environment' };
     const inFile = fromFile[name];
     if (inFile !== undefined) return { value: inFile, origin: 'fastqueue.json' };
     return { value: setting.default, origin: 'default' };
@@ -136,6 +137,16 @@ export function resolveTopicSettings(request: {
     keyof TopicSettings,
     { value: number; origin: SettingOrigin }
   >;
+}
+
+/** @throws FastQueueError `invalid_argument` naming the variable */
+export function parseVariable(setting: Setting, text: string): number {
+  try {
+    return parseSetting(setting, text);
+  } catch (error) {
+    if (!(error instanceof FastQueueError)) throw error;
+    throw new FastQueueError(error.code, `${setting.environmentVariable}: ${error.message}`, error.details);
+  }
 }
 
 /** The values alone. @throws FastQueueError `invalid_argument` */

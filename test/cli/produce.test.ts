@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { execFile, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { outcomeOf, Sandbox, seen } from './fastqueue.ts';
@@ -240,8 +240,13 @@ describe('produce', () => {
   });
 
   it('prints what is in force and where it came from', async () => {
+    mkdirSync(sandbox.dataDirectory);
+    writeFileSync(
+      join(sandbox.dataDirectory, 'fastqueue.json'),
+      '{"lockTimeoutMs":"2s","maxRecordBytes":"1M"}',
+    );
     const { stdout } = await sandbox.run(['produce', 't', '--print-config', '--linger', '5ms'], {
-      env: { FASTQUEUE_BATCH_BYTES: '64k' },
+      env: { FASTQUEUE_BATCH_BYTES: '64k', FASTQUEUE_LOCK_TIMEOUT: '3s', FASTQUEUE_MAX_RECORD_BYTES: '' },
     });
     const lines = stdout
       .toString()
@@ -249,6 +254,7 @@ describe('produce', () => {
       .map((line) => line.split(/ {2,}/));
     expect(lines).to.deep.include(['batchBytes', '64 KiB', 'FASTQUEUE_BATCH_BYTES']);
     expect(lines).to.deep.include(['lingerMs', '5ms', '--linger']);
-    expect(lines).to.deep.include(['lockTimeoutMs', '10s', 'default']);
+    expect(lines).to.deep.include(['lockTimeoutMs', '3s', 'FASTQUEUE_LOCK_TIMEOUT']);
+    expect(lines).to.deep.include(['maxRecordBytes', '1 MiB', 'fastqueue.json']);
   });
 });

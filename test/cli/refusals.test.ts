@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Sandbox } from './fastqueue.ts';
 
@@ -15,6 +15,9 @@ interface Refusal {
 const REFUSALS: readonly Refusal[] = [
   { args: ['prodcue', 'events'], status: 2, says: 'Did you mean "fastqueue produce"?' },
   { args: ['topics', 'shwo', 'events'], status: 2, says: 'Did you mean "fastqueue topics show"?' },
+  { args: ['-d', 'data', 'topics'], status: 2, says: 'behind the command' },
+  { args: ['topics', '-d', ''], status: 2, says: '--data-dir' },
+  { args: ['produce', 'events', '--lock-timeout', '30d'], status: 2, says: 'between none and 1d' },
   { args: ['produce'], status: 2, says: 'needs TOPIC' },
   { args: ['consume'], status: 2, says: 'needs TOPIC' },
   { args: ['consume', 'events', 'more'], status: 2, says: 'takes no argument "more"' },
@@ -160,8 +163,31 @@ describe('what is refused', () => {
     const { status, stderr } = await sandbox.run(['produce', 'events'], {
       env: { FASTQUEUE_BATCH_BYTES: 'huge' },
     });
-    expect(stderr).to.include('"huge" is not');
+    expect(stderr).to.include('FASTQUEUE_BATCH_BYTES: "huge" is not');
     expect(status).to.equal(2);
+  });
+
+  for (const [name, args] of [
+    ['FASTQUEUE_LOCK_TIMEOUT', ['produce', 'events']],
+    ['FASTQUEUE_LOCK_TIMEOUT', ['consume', 'events', '-g', 'g']],
+    ['FASTQUEUE_SEGMENT_BYTES', ['topics', 'create', 'new']],
+  ] as const) {
+    it(`a value in the environment is refused by the name of its variable: ${name} of ${args[0]}`, async () => {
+      const { status, stderr } = await sandbox.run(args, { env: { [name]: '5 minutes' } });
+      expect(stderr).to.include(`${name}: "5 minutes" is not`);
+      expect(status).to.equal(2);
+    });
+  }
+
+  it('a variable that is empty is none', async () => {
+    const env = {
+      HOME: sandbox.directory,
+      FASTQUEUE_DATA_DIR: '',
+      XDG_DATA_HOME: '',
+      FASTQUEUE_SEGMENT_BYTES: '',
+    };
+    expect((await sandbox.run(['topics', 'create', 't'], { env })).stderr).to.equal('created topic t\n');
+    expect(existsSync(join(sandbox.directory, '.local/share/fastqueue/t/topic.json'))).to.equal(true);
   });
 
   it('a fastqueue.json that is wrong is named with what is wrong in it', async () => {
