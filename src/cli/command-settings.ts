@@ -10,7 +10,9 @@ import {
   parseSetting,
   parseVariable,
   settingNamed,
+  SETTINGS,
   type DataDirectory,
+  type Setting,
   type SettingName,
 } from '../engine/index.ts';
 import { FlagValueError } from './usage.ts';
@@ -27,7 +29,7 @@ export interface SettingInForce {
 
 /** The flag of a setting, with its summary and its bounds from the table. */
 export function settingFlag(name: SettingName): OptionFlag<number | undefined> {
-  const setting = settingNamed(name, 'command');
+  const setting = SETTINGS.find((row) => row.name === name) as Setting;
   const flag: unknown = custom<number>({
     parse: (text) => {
       try {

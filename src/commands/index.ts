@@ -4,6 +4,7 @@
 import type { CommandLoaders } from '../cli/main.ts';
 
 export const COMMAND_LOADERS: CommandLoaders = {
+  compact: () => import('./compact.ts'),
   consume: () => import('./consume.ts'),
   'inspect-segment': () => import('./inspect-segment.ts'),
   produce: () => import('./produce.ts'),

@@ -16,6 +16,7 @@ import {
   createTopic,
   deleteTopic,
   finishDeletion,
+  listDeletedDirectories,
   removeDeletedDirectories,
   renameDeleted,
   topicStanding,
@@ -205,15 +206,24 @@ export class DataDirectory {
     return { deletionsFinished, retained, failures };
   }
 
+  /** Paths of what deletions of topics that were killed have left. */
+  listDeletions(): string[] {
+    const flagged = (this.#fileSystem.list(this.path) ?? []).filter((name) => this.#isDeletedTopic(name));
+    const removed = listDeletedDirectories(this.#fileSystem, this.path);
+    return [...removed, ...flagged.map((name) => join(this.path, name))];
+  }
+
+  #isDeletedTopic(name: string): boolean {
+    const isDirectory = isValidName(name) && this.#fileSystem.status(join(this.path, name))?.isDirectory;
+    return isDirectory === true && topicStanding(this.context(name)) === 'deleted';
+  }
+
   /** Removes what deletions of topics that were killed have left. Returns how many there were. */
   async finishDeletions(): Promise<number> {
     for (const name of this.#fileSystem.list(this.path) ?? []) {
-      if (!isValidName(name) || this.#fileSystem.status(join(this.path, name))?.isDirectory !== true)
-        continue;
-      const context = this.context(name);
-      if (topicStanding(context) !== 'deleted') continue;
+      if (!this.#isDeletedTopic(name)) continue;
       try {
-        await renameDeleted(context, this.#lockTimeoutMs);
+        await renameDeleted(this.context(name), this.#lockTimeoutMs);
       } catch (error) {
         // Somebody else was faster.
         if (!(error instanceof FastQueueError) || error.code !== 'topic_not_found') throw error;

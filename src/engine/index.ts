@@ -20,6 +20,7 @@ export {
   type MaintenanceReport,
   type OpenTopicOptions,
 } from './data-directory.ts';
+export { compactTopic, type CompactOptions, type CompactReport } from './compact.ts';
 export { FRAME_HEADER_BYTES, GAP_REASON, MAX_RECORD_BYTES } from './format/frame.ts';
 export { createKernel, KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
 export type { FrameLinesResult, Kernel, Region } from './kernel/kernel.ts';

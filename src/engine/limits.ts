@@ -27,6 +27,9 @@ export const CLOCK_STEP_BACK_MS = 60_000;
 /** The mark is synced at most this long after it moved, outside the acknowledgement. */
 export const MARK_SYNC_DELAY_MS = 1000;
 
+/** compact merges neighbouring segments smaller than this: then no run of it writes much more than it frees files. */
+export const DEFAULT_MERGE_BELOW_BYTES = 64 * 1024 * 1024;
+
 /** How long a command waits for the lock of a topic. */
 export const DEFAULT_LOCK_TIMEOUT_MS = 10_000;
 

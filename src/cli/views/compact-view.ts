@@ -1,15 +1,76 @@
 /**
  * What retention and compact did, or would do, as text and as JSON.
  */
-import { formatSize, type RetentionReport } from '../../engine/index.ts';
+import { formatSize, type CompactReport, type RetentionReport } from '../../engine/index.ts';
 
 /** One line: what retention deleted. */
 export function retentionSentence(topic: string, report: RetentionReport): string {
-  const { before, after } = report.startOffset;
+  return `retention deleted ${droppedPhrase(report)} of ${topic}; it begins at offset ${report.startOffset.after} now`;
+}
+
+function droppedPhrase({ segments, bytes, startOffset }: RetentionReport): string {
+  const { before, after } = startOffset;
+  return `${counted(segments, 'segment')} (${formatSize(bytes)}, offsets ${before}..${after - 1})`;
+}
+
+/** Deletions of topics that had been interrupted. */
+export function deletionsText({ count }: { count: number }, { dryRun }: { dryRun: boolean }): string {
+  const what = `${counted(count, 'interrupted deletion')} of ${count === 1 ? 'a topic' : 'topics'}`;
+  return dryRun ? `${what} would be finished` : `${what} finished`;
+}
+
+/** Found, dropped, merged, freed: one block a topic. */
+export function compactText(report: CompactReport): string {
+  const { topic, dryRun, freedBytes, segments } = report;
+  const lines = report.isSettingsSound ? doneLines(report) : [noSettingsLine(report)];
+  for (const { path, position, offset } of report.damaged) {
+    lines.push(
+      `  damaged, left as it is: ${path}, byte ${position} (offset ${offset}); next: fastqueue verify ${topic}`,
+    );
+  }
+  for (const { baseOffset, neededBytes, freeBytes } of report.noRoom) {
+    lines.push(
+      `  no room to rewrite the segment at offset ${baseOffset}: it needs ${formatSize(neededBytes)} beside the log, and ${formatSize(freeBytes)} are free`,
+    );
+  }
+  const verb = dryRun ? 'would be freed' : 'freed';
+  const total = `${topic}: ${formatSize(freedBytes)} ${verb}, ${counted(segments, 'segment')}`;
+  if (lines.length === 0) return `${total}; nothing to do`;
+  if (dryRun) lines.push(`  nothing was changed; to do it: fastqueue compact ${topic}`);
+  return [total, ...lines].join('\n');
+}
+
+function noSettingsLine({ topic }: CompactReport): string {
   return (
-    `retention deleted ${counted(report.segments, 'segment')} of ${topic} (${formatSize(report.bytes)}, ` +
-    `offsets ${before}..${after - 1}); it begins at offset ${after} now`
+    '  topic.json is missing or damaged, so nothing is dropped, removed or rewritten; ' +
+    `next: fastqueue recover ${topic}`
   );
+}
+
+function doneLines(report: CompactReport): string[] {
+  const { dropped, leftovers, rewrites, reindexed } = report;
+  const lines: string[] = [];
+  if (dropped.segments > 0) lines.push(`  dropped ${droppedPhrase(dropped)}`);
+  if (leftovers.length > 0) {
+    const bytes = leftovers.reduce((sum, leftover) => sum + leftover.bytes, 0);
+    lines.push(`  removed ${counted(leftovers.length, 'leftover')} (${formatSize(bytes)})`);
+  }
+  for (const { baseOffset, endOffset, segments, bytesBefore, bytesAfter } of rewrites) {
+    const what = segments === 1 ? 'dropped filler from a segment' : `merged ${segments} segments`;
+    lines.push(
+      `  ${what}: offsets ${baseOffset}..${endOffset - 1}, ${formatSize(bytesBefore)} to ${formatSize(bytesAfter)}`,
+    );
+  }
+  if (reindexed.length > 0)
+    lines.push(
+      `  rebuilt ${reindexed.length === 1 ? 'the index of 1 segment' : `the indexes of ${reindexed.length} segments`}`,
+    );
+  return lines;
+}
+
+/** The same as an object; field names are stable. */
+export function compactAsJson(report: CompactReport): object {
+  return { type: 'report', ...report };
 }
 
 function counted(count: number, noun: string): string {
