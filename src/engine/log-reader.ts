@@ -16,7 +16,8 @@ import { MarkWatch } from './mark-watch.ts';
 import { entriesAfter, lookupOffset, type SegmentPlace } from './offset-index.ts';
 import { markFromStores } from './recovery-tail.ts';
 import { recordViews, SegmentCursor, type CursorStep, type RecordView } from './segment-cursor.ts';
-import { listStoreBases, markPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
+import { listSegments, storeHolding } from './segment-list.ts';
+import { markPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
 
 export interface ReaderOptions {
   /** First offset wanted. */
@@ -281,16 +282,19 @@ export class LogReader {
       this.#extend(this.#cursor);
       return { type: 'cursor', cursor: this.#cursor };
     }
-    for (let attempt = 0; ; attempt++) {
+    for (let isSecond = false; ;) {
       const opened = this.#openSegment();
       if (opened !== undefined) {
         this.#cursor = opened;
         return { type: 'cursor', cursor: opened };
       }
-      // Gone between list and open, or missing. The mark knows whether retention took it.
+      // Gone between list and open, or missing. The mark knows whether retention took it, or files were replaced.
+      const { generation } = this.#mark;
       this.#peekAgain();
       if (this.#nextOffset < this.#mark.startOffset) return this.#jumpToStart();
-      if (attempt > 0) return this.#missingSegment();
+      const isReplaced = this.#mark.generation !== generation;
+      if (isSecond && !isReplaced) return this.#missingSegment();
+      isSecond = !isReplaced;
     }
   }
 
@@ -308,9 +312,7 @@ export class LogReader {
 
   /** Opens the segment that holds the next offset. Undefined where there is none, or the generation moved meanwhile. */
   #openSegment(): SegmentCursor | undefined {
-    const baseOffset = this.#liveBases().findLast(
-      (base) => base <= this.#nextOffset && !this.#isEmptyLeftover(base),
-    );
+    const baseOffset = storeHolding(this.#context, this.#mark, this.#nextOffset);
     if (baseOffset === undefined || this.#nextOffset < this.#mark.startOffset) return undefined;
     const store = this.#openStore(baseOffset);
     if (store === undefined) return undefined;
@@ -337,12 +339,6 @@ export class LogReader {
       if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return undefined;
       throw error;
     }
-  }
-
-  /** Bases of the stores that are not above BaseOffset, ascending: empty leftovers are among them. */
-  #liveBases(): number[] {
-    const { baseOffset } = this.#mark;
-    return listStoreBases(this.#context).filter((base) => base <= baseOffset);
   }
 
   /** A roll that was killed half-way leaves an empty store; a writer may then have gone on in the segment before it. */
@@ -425,7 +421,7 @@ export class LogReader {
     return this.#report({
       path: storePath(this.#context, this.#nextOffset),
       position: 0,
-      nextReadable: this.#endOfSegment(this.#nextOffset),
+      nextReadable: this.#baseBehind(this.#nextOffset),
       what: 'its segment is missing',
     });
   }
@@ -433,7 +429,7 @@ export class LogReader {
   #damage(cursor: SegmentCursor, kind: 'bad' | 'missing'): DamageStep {
     const { position } = cursor;
     const next = kind === 'bad' ? this.#nextGoodFrame(cursor) : undefined;
-    const nextReadable = next?.offset ?? this.#endOfSegment(cursor.baseOffset);
+    const nextReadable = next?.offset ?? this.#baseBehind(cursor.baseOffset);
     const step = this.#report({
       path: cursor.store.path,
       position,
@@ -446,7 +442,7 @@ export class LogReader {
   }
 
   #nextGoodFrame(cursor: SegmentCursor): SegmentPlace | undefined {
-    const end = { position: cursor.endPosition, nextOffset: this.#endOfSegment(cursor.baseOffset) };
+    const end = { position: cursor.endPosition, nextOffset: this.#baseBehind(cursor.baseOffset) };
     return findNextFrame({
       file: cursor.store,
       fromPosition: cursor.position + 1,
@@ -463,10 +459,10 @@ export class LogReader {
     });
   }
 
-  /** Where the first segment above `offset` begins, or the log ends. */
-  #endOfSegment(offset: number): number {
-    const next = this.#liveBases().find((base) => base > offset && !this.#isEmptyLeftover(base));
-    return next ?? this.#mark.nextOffset;
+  /** Where the segment behind an offset begins, or the log ends. */
+  #baseBehind(offset: number): number {
+    const { live } = listSegments(this.#context, this.#mark);
+    return live.find(({ baseOffset }) => baseOffset > offset)?.baseOffset ?? this.#mark.nextOffset;
   }
 
   /** @throws FastQueueError `damaged` where the reader is to stop at damage */

@@ -9,7 +9,13 @@ import { isSound, readFrameAt, scanFrames } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { findNextFrame } from './next-frame.ts';
 import { lastIndexedPlace } from './offset-index.ts';
-import { listStoreBases, listTopicFiles, storePath, type TopicContext } from './topic-directory.ts';
+import {
+  indexPath,
+  listStoreBases,
+  listTopicFiles,
+  storePath,
+  type TopicContext,
+} from './topic-directory.ts';
 
 /** A store of the log. */
 export interface LogSegment {
@@ -64,7 +70,7 @@ export function listSegments(context: TopicContext, mark: HighWatermark): Segmen
  *
  * @param bases of the stores of the log, ascending, empty ones left out
  */
-export function supersededBases(
+function supersededBases(
   context: TopicContext,
   bases: readonly number[],
   mark: Pick<HighWatermark, 'baseOffset' | 'nextOffset'>,
@@ -87,6 +93,25 @@ export function supersededBases(
   }
   return superseded;
 }
+
+/**
+ * Base offset of the store that holds an offset of the log; undefined where there is none. Costs a listing of the
+ * directory, and more only beside what a killed roll or compact left.
+ */
+export function storeHolding(context: TopicContext, mark: HighWatermark, offset: number): number | undefined {
+  const isPart = (base: number): boolean =>
+    base <= mark.baseOffset && (base === mark.baseOffset || sizeOf(context, base) !== 0);
+  const named = listStoreBases(context);
+  const found = named.findLast((base) => base <= offset && isPart(base));
+  if (found === undefined || found === mark.baseOffset) return found;
+  if (context.fileSystem.status(indexPath(context, found)) !== undefined) return found;
+  const bases = named.filter(isPart);
+  const superseded = supersededBases(context, bases, mark);
+  return bases.findLast((base) => base <= found && !superseded.has(base));
+}
+
+const sizeOf = (context: TopicContext, baseOffset: number): number | undefined =>
+  context.fileSystem.status(storePath(context, baseOffset))?.sizeBytes;
 
 function indexedBases(context: TopicContext): ReadonlySet<number> {
   const bases = new Set<number>();

@@ -16,6 +16,14 @@ const HINT_COUNT = 256;
 
 /** Offset of the first record at or after the time, or of damage that may hide it. NextOffset when there is none. */
 export function offsetAtTime(context: TopicContext, mark: HighWatermark, timestampMs: number): number {
+  for (;;) {
+    const found = tryOffsetAtTime(context, mark, timestampMs);
+    // A store was removed, or merged into another, since it was listed.
+    if (found !== 'gone') return found;
+  }
+}
+
+function tryOffsetAtTime(context: TopicContext, mark: HighWatermark, timestampMs: number): number | 'gone' {
   const { live } = listSegments(context, mark);
   const [first] = live;
   if (first === undefined || first.baseOffset > mark.startOffset) {
@@ -24,27 +32,28 @@ export function offsetAtTime(context: TopicContext, mark: HighWatermark, timesta
   }
   for (const segment of live) {
     const found = searchSegment(context, { mark, segment, timestampMs });
-    if (found !== undefined) return Math.max(found, mark.startOffset);
+    if (found === 'gone') return found;
+    if (found !== 'before') return Math.max(found, mark.startOffset);
   }
   return mark.nextOffset;
 }
 
-/** Undefined where all of the segment is before the time, or retention has removed it meanwhile. */
+/** `before`: all of the segment is before the time. */
 function searchSegment(
   context: TopicContext,
   wanted: { mark: HighWatermark; segment: LogSegment; timestampMs: number },
-): number | undefined {
+): number | 'before' | 'gone' {
   const { mark, segment, timestampMs } = wanted;
   const { baseOffset, isActive, endOffset } = segment;
-  return withStore(context, baseOffset, (store) => {
+  const found = withStore(context, baseOffset, (store) => {
     const endPosition = isActive ? mark.position : store.status().sizeBytes;
-    if (endPosition === 0) return undefined;
+    if (endPosition === 0) return 'before';
     const request = { store, baseOffset, endPosition, useMap: !isActive };
     const lastTimestamp = isActive ? mark.timestamp : lastTimestampOf(context, request, endOffset);
-    return lastTimestamp < timestampMs
-      ? undefined
-      : firstAtOrAfter(context, { ...request, endOffset }, timestampMs);
+    if (lastTimestamp < timestampMs) return 'before';
+    return firstAtOrAfter(context, { ...request, endOffset }, timestampMs) ?? 'before';
   });
+  return found ?? 'gone';
 }
 
 /** Where the end of a sealed segment does not check out, or more is missing behind it, the beginning of the next one speaks for it. */

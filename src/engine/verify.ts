@@ -433,8 +433,8 @@ class Verification {
   }
 
   #noteFiles(mark: HighWatermark): void {
-    const { below, empty } = listSegments(this.#context, mark);
-    const leftovers = new Set([...below, ...empty]);
+    const { below, empty, superseded } = listSegments(this.#context, mark);
+    const leftovers = new Set([...below, ...empty, ...superseded]);
     for (const name of this.#context.fileSystem.list(this.#context.directory) ?? []) {
       const file = classifyTopicFile(name);
       const path = join(this.#context.directory, name);
