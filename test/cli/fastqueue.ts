@@ -23,8 +23,14 @@ export interface RunOptions {
 
 /** A data directory that exists for one test, and the command working in it. */
 export class Sandbox {
-  readonly directory = mkdtempSync(join(tmpdir(), 'fastqueue-test-'));
-  readonly dataDirectory = join(this.directory, 'data');
+  readonly directory: string;
+  readonly dataDirectory: string;
+
+  /** @param options.parent where it is made, if not where temporary files are */
+  constructor(options: { parent?: string } = {}) {
+    this.directory = mkdtempSync(join(options.parent ?? tmpdir(), 'fastqueue-test-'));
+    this.dataDirectory = join(this.directory, 'data');
+  }
 
   /** Starts the command; its standard input stays open. */
   start(args: readonly string[], options: RunOptions = {}): ChildProcessWithoutNullStreams {
