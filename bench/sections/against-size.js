@@ -2,56 +2,92 @@
 import { appendFileSync, readdirSync, rmSync } from 'node:fs';
 import { linesFile } from '../lib/input.js';
 import { inTurn, median, peakMegabytes, seconds } from '../lib/measure.js';
-import { fixed } from '../lib/report.js';
+import { fixed, verdict } from '../lib/report.js';
 
 const STEPS = [1e6, 1e7, 1e8, 1e9, 1e10];
 const LINE_BYTES = 100;
 /** Larger logs are made of the same input many times over. */
 const INPUT_BYTES = 1e8;
 
+/** Milliseconds that the largest log may take longer than the smallest. */
+const FLAT_MS = 5;
+
+const MEMORY_LIMIT_MB = 160;
+
 export async function againstSize({ directory, rounds, largestBytes, bin }) {
   const data = `${directory}/data`;
   const node = `'${process.execPath}' '${bin}'`;
-  const rows = [];
   const points = [];
   for (const bytes of STEPS.filter((step) => step <= largestBytes)) {
     rmSync(data, { recursive: true, force: true });
     const part = linesFile(directory, { lineBytes: LINE_BYTES, totalBytes: Math.min(bytes, INPUT_BYTES) });
     const repeats = Math.round(bytes / (part.count * LINE_BYTES));
     const files = Array.from({ length: repeats }, () => part.path).join(' ');
-    const peak = peakMegabytes(`${node} produce t ${files} -d ${data} --ack none`, directory);
+    const peak = (command) => peakMegabytes(command, directory);
+    const memory = { produce: peak(`${node} produce t ${files} -d ${data} --ack none`) };
     const count = part.count * repeats;
+    const commands = {
+      first: () => `${node} consume t -o ${Math.floor(Math.random() * count)} -n 1 -d ${data}`,
+      open: () => `echo x | ${node} produce t -d ${data} --ack none`,
+      show: () => `${node} topics show t -d ${data}`,
+    };
+    const prepare = () => tearTail(`${data}/t`);
     const times = await inTurn(
       {
-        first: {
-          run: () => seconds(`${node} consume t -o ${Math.floor(Math.random() * count)} -n 1 -d ${data}`),
-        },
-        open: {
-          prepare: () => tearTail(`${data}/t`),
-          run: `echo x | ${node} produce t -d ${data} --ack none`,
-        },
-        show: { run: `${node} topics show t -d ${data}` },
         bare: { run: `'${process.execPath}' -e 0` },
+        first: { run: () => seconds(commands.first()) },
+        open: { prepare, run: commands.open() },
+        show: { run: commands.show() },
       },
-      rounds,
+      rounds * 2,
     );
+    prepare();
+    for (const [name, command] of Object.entries(commands).reverse()) memory[name] = peak(command());
     const ms = Object.fromEntries(Object.entries(times).map(([name, each]) => [name, median(each) * 1000]));
-    points.push({ bytes, ...ms });
-    rows.push({
-      log: sizeName(bytes),
-      'first record at a random offset, ms': fixed(ms.first, 0),
-      'append after a crash, ms': fixed(ms.open, 0),
-      'topics show, ms': fixed(ms.show, 0),
-      'node -e 0, ms': fixed(ms.bare, 0),
-      'memory of produce, MB': fixed(peak, 0),
-    });
+    points.push({ bytes, memory, ...ms });
   }
   rmSync(data, { recursive: true, force: true });
-  return {
-    rows,
-    points,
-    note: 'Whole commands, start-up included. The crash is half a frame behind the mark of the active segment.',
+  const plot = {
+    file: 'bench-size.svg',
+    title: 'Milliseconds against the size of the log',
+    svg: sizePlot(points),
   };
+  return {
+    tables: [
+      { caption: 'Milliseconds of whole commands, start-up included:', rows: timeRows(points) },
+      { caption: `Peak memory in MB, of which there may be ${MEMORY_LIMIT_MB}:`, rows: memoryRows(points) },
+    ],
+    plots: [plot],
+    note: 'The crash is half a batch behind the mark of the active segment. Nothing may take longer in a larger log.',
+  };
+}
+
+const WHATS = {
+  first: 'first record at a random offset',
+  open: 'append after a crash',
+  show: 'topics show',
+  bare: 'node -e 0',
+  produce: 'produce, from a file',
+};
+
+function timeRows(points) {
+  return ['first', 'open', 'show', 'bare'].map((name) => {
+    const more = points.at(-1)[name] - points[0][name] - (points.at(-1).bare - points[0].bare);
+    return {
+      what: WHATS[name],
+      ...Object.fromEntries(points.map((point) => [sizeName(point.bytes), fixed(point[name], 0)])),
+      [`longer, beyond what node -e 0 is; ≤ ${FLAT_MS}`]:
+        name === 'bare' ? '' : `${fixed(more, 1)}: ${verdict(more <= FLAT_MS)}`,
+    };
+  });
+}
+
+function memoryRows(points) {
+  return ['produce', 'first', 'open', 'show'].map((name) => ({
+    what: WHATS[name],
+    ...Object.fromEntries(points.map(({ bytes, memory }) => [sizeName(bytes), fixed(memory[name], 0)])),
+    result: verdict(points.every(({ memory }) => memory[name] <= MEMORY_LIMIT_MB)),
+  }));
 }
 
 /** What a killed writer leaves: the beginning of a batch that was never synced. */
@@ -66,14 +102,14 @@ function tearTail(topicDirectory) {
 const sizeName = (bytes) => (bytes >= 1e9 ? `${bytes / 1e9} GB` : `${bytes / 1e6} MB`);
 
 const LINES = [
-  { key: 'first', label: 'first record at a random offset', colour: '#1f77b4' },
-  { key: 'open', label: 'append after a crash', colour: '#d62728' },
-  { key: 'show', label: 'topics show', colour: '#2ca02c' },
-  { key: 'bare', label: 'node -e 0', colour: '#7f7f7f' },
+  { key: 'first', colour: '#1f77b4' },
+  { key: 'open', colour: '#d62728' },
+  { key: 'show', colour: '#2ca02c' },
+  { key: 'bare', colour: '#7f7f7f' },
 ];
 
 /** Milliseconds against bytes, the latter on a logarithmic axis. */
-export function sizePlot(points) {
+function sizePlot(points) {
   const [width, height, left, top, bottom] = [720, 360, 60, 20, 50];
   const highest =
     Math.ceil(Math.max(...points.flatMap((point) => LINES.map(({ key }) => point[key]))) / 50) * 50;
@@ -86,13 +122,13 @@ export function sizePlot(points) {
       `<path d="M${left} ${y(ms).toFixed(1)}H${width - 20}" stroke="#ddd"/>${text({ x: left - 8, y: y(ms) + 4 }, ms, 'end')}`,
   );
   const names = points.map(({ bytes }) => text({ x: x(bytes), y: height - bottom + 18 }, sizeName(bytes)));
-  const series = LINES.map(({ key, label, colour }, number) => {
+  const series = LINES.map(({ key, colour }, number) => {
     const path = points.map((point) => `${x(point.bytes).toFixed(1)},${y(point[key]).toFixed(1)}`).join(' ');
     const legend = { x: left + number * 170, y: height - 10 };
     return (
       `<polyline points="${path}" fill="none" stroke="${colour}" stroke-width="2"/>` +
       `<rect x="${legend.x}" y="${legend.y - 9}" width="10" height="10" fill="${colour}"/>` +
-      text({ x: legend.x + 15, y: legend.y }, label, 'start')
+      text({ x: legend.x + 15, y: legend.y }, WHATS[key], 'start')
     );
   });
   return (

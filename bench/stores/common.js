@@ -1,8 +1,17 @@
-/** What the stores have in common: input in batches of about 1 MiB of lines, and how results come out. */
-import { closeSync, openSync, readSync } from 'node:fs';
+/**
+ * What the stores have in common: input in batches of about 1 MiB of lines, and the three things they are asked for.
+ *
+ *     node STORE.js timed INPUT DIRECTORY     produce and consume in this process; prints the seconds of each as JSON
+ *     node STORE.js produce INPUT DIRECTORY   one whole process, as a command would be
+ *     node STORE.js consume - DIRECTORY       the same: payloads to standard output, a line each
+ */
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 
 const BATCH_BYTES = 1 << 20;
 const NEWLINE = 0x0a;
+const STDOUT = 1;
+
+export const [, , task, input, directory, ...settings] = process.argv;
 
 /** Batches of lines (views without their newline) of a file of whole lines. */
 export function* batchesOf(path) {
@@ -25,16 +34,43 @@ export function* batchesOf(path) {
   closeSync(file);
 }
 
-/** Times `produce` and `consume`, which returns the payload bytes that it saw, and prints both as JSON. */
+/** Does what the command line asks. `consume(visit)` gives every payload to `visit`. */
+export async function perform({ produce, consume }) {
+  if (task === 'produce') await produce();
+  else if (task === 'consume') await consumeToPipe(consume);
+  else await report({ produce, consume: () => consumeInMemory(consume) });
+}
+
+/** Times both in this process and prints the seconds. */
 export async function report({ produce, consume }) {
   const timed = async (run) => {
     const start = process.hrtime.bigint();
-    const result = await run();
-    return { seconds: Number(process.hrtime.bigint() - start) / 1e9, result };
+    await run();
+    return Number(process.hrtime.bigint() - start) / 1e9;
   };
-  const produced = await timed(produce);
-  const consumed = await timed(consume);
-  console.log(
-    JSON.stringify({ produce: produced.seconds, consume: consumed.seconds, bytes: consumed.result }),
-  );
+  console.log(JSON.stringify({ produce: await timed(produce), consume: await timed(consume) }));
+}
+
+async function consumeInMemory(consume) {
+  let bytes = 0;
+  await consume((payload) => {
+    bytes += payload.length;
+  });
+  if (bytes === 0) throw new Error('Nothing came back.');
+}
+
+async function consumeToPipe(consume) {
+  const buffer = Buffer.allocUnsafeSlow(2 * BATCH_BYTES);
+  let end = 0;
+  const flush = () => {
+    for (let taken = 0; taken < end;) taken += writeSync(STDOUT, buffer, taken, end - taken);
+    end = 0;
+  };
+  await consume((payload) => {
+    buffer.set(payload, end);
+    end += payload.length;
+    buffer[end++] = NEWLINE;
+    if (end >= BATCH_BYTES) flush();
+  });
+  flush();
 }

@@ -1,15 +1,14 @@
-/** classic-level: a synced batch for each MiB of lines. node level.js INPUT DIRECTORY */
+/** classic-level: a synced batch for each MiB of lines. Arguments: common.js. */
 import { ClassicLevel } from 'classic-level';
-import { batchesOf, report } from './common.js';
+import { batchesOf, directory, input, perform } from './common.js';
 
-const [input, directory] = process.argv.slice(2);
 const database = new ClassicLevel(`${directory}/queue.level`, {
   keyEncoding: 'buffer',
   valueEncoding: 'buffer',
   compression: false,
 });
 await database.open();
-await report({
+await perform({
   produce: async () => {
     let offset = 0;
     for (const lines of batchesOf(input)) {
@@ -22,18 +21,16 @@ await report({
       await batch.write({ sync: true });
     }
   },
-  consume: async () => {
-    let bytes = 0;
+  consume: async (visit) => {
     const iterator = database.values({ highWaterMarkBytes: 1 << 20 });
     for (
       let values = await iterator.nextv(10_000);
       values.length > 0;
       values = await iterator.nextv(10_000)
     ) {
-      for (const value of values) bytes += value.length;
+      for (const value of values) visit(value);
     }
     await iterator.close();
-    return bytes;
   },
 });
 await database.close();

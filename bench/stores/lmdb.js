@@ -1,15 +1,14 @@
-/** lmdb: a synced transaction for each MiB of lines, keys in order. node lmdb.js INPUT DIRECTORY */
+/** lmdb: a synced transaction for each MiB of lines, keys in order. Arguments: common.js. */
 import { open } from 'lmdb';
-import { batchesOf, report } from './common.js';
+import { batchesOf, directory, input, perform } from './common.js';
 
-const [input, directory] = process.argv.slice(2);
 const database = open({
   path: `${directory}/queue.lmdb`,
   encoding: 'binary',
   keyEncoding: 'uint32',
-  mapSize: 4 * 2 ** 30,
+  mapSize: 8 * 2 ** 30,
 });
-await report({
+await perform({
   produce: () => {
     let offset = 0;
     for (const lines of batchesOf(input)) {
@@ -18,10 +17,8 @@ await report({
       });
     }
   },
-  consume: () => {
-    let bytes = 0;
-    for (const { value } of database.getRange()) bytes += value.length;
-    return bytes;
+  consume: (visit) => {
+    for (const { value } of database.getRange()) visit(value);
   },
 });
 await database.close();

@@ -1,14 +1,13 @@
 /**
  * NATS JetStream, file storage, publishing without waiting for each acknowledgement, a MiB under way at a time.
- * node nats.js INPUT DIRECTORY
+ * node nats.js timed INPUT DIRECTORY
  */
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, consumerOpts, createInbox } from 'nats';
-import { batchesOf, report } from './common.js';
+import { batchesOf, directory, input, report } from './common.js';
 
-const [input, directory] = process.argv.slice(2);
 const port = await freePort();
 const server = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', directory], {
   stdio: 'ignore',
@@ -39,18 +38,15 @@ await report({
     }
   },
   consume: async () => {
-    let bytes = 0;
     let seen = 0;
     await new Promise((resolve) => {
       const options = consumerOpts().orderedConsumer();
       options.callback((error, message) => {
         if (message === null) return;
-        bytes += message.data.length;
         if (++seen === count) resolve();
       });
       void connection.jetstream().subscribe('q', options);
     });
-    return bytes;
   },
 });
 server.kill();

@@ -1,14 +1,14 @@
 /**
  * Redis Streams over a Unix socket, commands pipelined a MiB at a time, replies only counted: no client is faster.
- * node redis.js INPUT DIRECTORY always|everysec
+ * node redis.js timed INPUT DIRECTORY always|everysec
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { batchesOf, report } from './common.js';
+import { batchesOf, directory, input, report, settings } from './common.js';
 
-const [input, directory, fsync] = process.argv.slice(2);
+const [fsync] = settings;
 const socketPath = `${directory}/redis.sock`;
 const server = spawn(
   'redis-server',
@@ -25,9 +25,7 @@ const PAGE = 10_000;
 let lineFeeds = 0;
 let wanted = Infinity;
 let arrived;
-let bytesSeen = 0;
 socket.on('data', (chunk) => {
-  bytesSeen += chunk.length;
   for (let at = chunk.indexOf(LINE_FEED); at !== -1; at = chunk.indexOf(LINE_FEED, at + 1)) lineFeeds += 1;
   if (lineFeeds >= wanted) arrived();
 });
@@ -66,7 +64,6 @@ await report({
       // An entry is eight lines: its array, its id, its fields, the field's name and the payload, lengths included.
       await ask(`XRANGE q 0-${from} + COUNT ${size}\r\n`, 8 * size + 1);
     }
-    return bytesSeen;
   },
 }).finally(() => {
   socket.destroy();

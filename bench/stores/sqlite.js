@@ -1,25 +1,22 @@
-/** better-sqlite3: WAL, synchronous=FULL, one transaction for each MiB of lines. node sqlite.js INPUT DIRECTORY */
+/** better-sqlite3: WAL, synchronous=FULL, one transaction for each MiB of lines. Arguments: common.js. */
 import Database from 'better-sqlite3';
-import { batchesOf, report } from './common.js';
+import { batchesOf, directory, input, perform } from './common.js';
 
-const [input, directory] = process.argv.slice(2);
 const database = new Database(`${directory}/queue.db`);
 database.pragma('journal_mode = WAL');
 database.pragma('synchronous = FULL');
-database.exec('CREATE TABLE queue (offset INTEGER PRIMARY KEY, payload BLOB NOT NULL)');
+database.exec('CREATE TABLE IF NOT EXISTS queue (offset INTEGER PRIMARY KEY, payload BLOB NOT NULL)');
 const insert = database.prepare('INSERT INTO queue (payload) VALUES (?)');
 const insertAll = database.transaction((lines) => {
   for (const line of lines) insert.run(line);
 });
-await report({
+await perform({
   produce: () => {
     for (const lines of batchesOf(input)) insertAll(lines);
   },
-  consume: () => {
-    let bytes = 0;
-    for (const payload of database.prepare('SELECT payload FROM queue ORDER BY offset').pluck().iterate()) {
-      bytes += payload.length;
-    }
-    return bytes;
+  consume: (visit) => {
+    const rows = database.prepare('SELECT payload FROM queue ORDER BY offset').pluck().iterate();
+    for (const payload of rows) visit(payload);
   },
 });
+database.close();
