@@ -17,6 +17,7 @@ import { KERNEL_INPUT } from './kernel/index.ts';
 import { MAX_OFFSET, READ_CHUNK_BYTES } from './limits.ts';
 import { findNextFrame } from './next-frame.ts';
 import { entriesAfter } from './offset-index.ts';
+import { followWith } from './recovery-scan.ts';
 import type { TopicContext } from './topic-directory.ts';
 
 export interface InspectedFrame {
@@ -242,6 +243,7 @@ function findBehind(
       ? {}
       : { expected: { position: position + header.frameBytes, offset: offset + 1 } }),
     ...(endOffset === undefined ? {} : { end: { position: endPosition, nextOffset: endOffset } }),
+    follow: followWith(context, file, place.minTimestamp),
   });
 }
 

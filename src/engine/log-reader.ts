@@ -14,6 +14,7 @@ import { isDeleted, isFailed, openMark, peekMark, readMark } from './mark-file.t
 import { findNextFrame } from './next-frame.ts';
 import { MarkWatch } from './mark-watch.ts';
 import { entriesAfter, lookupOffset, type SegmentPlace } from './offset-index.ts';
+import { followWith, headerAt } from './recovery-scan.ts';
 import { markFromStores } from './recovery-tail.ts';
 import { recordViews, SegmentCursor, type CursorStep, type RecordView } from './segment-cursor.ts';
 import { listSegments, storeHolding } from './segment-list.ts';
@@ -443,17 +444,23 @@ export class LogReader {
 
   #nextGoodFrame(cursor: SegmentCursor): SegmentPlace | undefined {
     const end = { position: cursor.endPosition, nextOffset: this.#baseBehind(cursor.baseOffset) };
+    const { position, offset } = cursor;
+    const header = headerAt(cursor.store, position);
     return findNextFrame({
       file: cursor.store,
-      fromPosition: cursor.position + 1,
+      fromPosition: position,
       endPosition: cursor.endPosition,
-      minOffset: cursor.offset,
-      maxOffset: end.nextOffset,
+      minOffset: offset,
+      maxOffset: end.nextOffset - 1,
       minTimestamp: cursor.lastTimestamp,
       end,
+      ...(header === undefined
+        ? {}
+        : { expected: { position: position + header.frameBytes, offset: offset + 1 } }),
+      follow: followWith(this.#context, cursor.store, cursor.lastTimestamp),
       indexEntries: entriesAfter(this.#context, {
         baseOffset: cursor.baseOffset,
-        position: cursor.position,
+        position,
         count: HINT_COUNT,
       }),
     });

@@ -3,7 +3,8 @@
  *
  * Every byte may be the first of a frame. A candidate's header must be plausible, and so must the header that it leads
  * to, before any payload is read. Then its offset is solved for from its checksum (no trials) and must lie in range, and
- * the find must be confirmed by something that an accident or somebody's payload cannot supply.
+ * the find must be confirmed by something that an accident cannot supply. Somebody's payload may hold whole frames: those
+ * are told apart by where they lead.
  */
 import {
   FRAME_HEADER_BYTES,
@@ -17,6 +18,7 @@ import {
 } from './format/frame.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { crc32Combine } from './format/crc32.ts';
+import { MAX_BATCH_BYTES } from './limits.ts';
 import { RangeChecksums } from './range-checksums.ts';
 
 export interface NextFrameRequest {
@@ -35,6 +37,11 @@ export interface NextFrameRequest {
   readonly expected?: { readonly position: number; readonly offset: number };
   /** Sound index entries: a frame that one of them names is confirmed. Ascending. */
   readonly indexEntries?: readonly { readonly offset: number; readonly position: number }[];
+  /**
+   * Goes on from a good frame to the first that is not, or to `untilPosition`: end and next offset of the good ones. Who
+   * gives it is not taken in by a record whose payload is a store.
+   */
+  readonly follow?: ((from: FoundFrame, untilPosition: number) => FoundFrame) | undefined;
 }
 
 export interface FoundFrame {
@@ -52,6 +59,94 @@ const WINDOW_BYTES = 1024 * 1024;
 
 /** The next frame that is good beyond doubt, or undefined when there is none before endPosition. */
 export function findNextFrame(request: NextFrameRequest): FoundFrame | undefined {
+  const { expected } = request;
+  // Where the damaged frame's own Length points no payload has to be looked into.
+  if (expected !== undefined && isGoodFrame(expected, request)) return expected;
+  if (isLastFrame(request)) return undefined;
+  const anchor = request.indexEntries?.find((entry) => isGoodFrame(entry, request));
+  let best: { found: FoundFrame; endOffset: number } | undefined;
+  for (let from = request.fromPosition; ;) {
+    const found = findCandidate({ ...request, fromPosition: from });
+    if (found === undefined || request.follow === undefined) return best?.found ?? found;
+    // Two chains that claim the same offsets: the damaged frame's payload holds the first of them.
+    const isRival = best === undefined || found.offset < best.endOffset;
+    if (!isRival) return best?.found;
+    if (found.offset === request.minOffset + 1 && isWholeFrame(request, found.position)) return found;
+    const chain = judgeChain(found, request, anchor);
+    if (chain.verdict === 'real') return found;
+    if (chain.verdict === 'possible') best = { found, endOffset: chain.offset };
+    from = chain.position;
+    if (from > horizonOf(request)) return best?.found;
+  }
+}
+
+/** True where the damaged frame is the segment's last: by its own Length, or by its checksum but for its Length. */
+function isLastFrame(request: NextFrameRequest): boolean {
+  const { end, expected, minOffset } = request;
+  if (end?.nextOffset !== minOffset + 1) return false;
+  return expected?.position === end.position || isWholeFrame(request, end.position);
+}
+
+/** True where everything up to a position is the damaged frame itself, its Length alone being wrong. */
+function isWholeFrame(request: NextFrameRequest, untilPosition: number): boolean {
+  const { file, fromPosition, minOffset } = request;
+  const byteCount = untilPosition - fromPosition - FRAME_HEADER_BYTES;
+  if (byteCount < 0 || byteCount > MAX_RECORD_BYTES) return false;
+  const header = readHeader(file, fromPosition, untilPosition);
+  if (header === undefined) return false;
+  const { checksum } = decodeFrameHeader(header, 0);
+  header.writeUInt32BE(byteCount, 0);
+  const sums = new RangeChecksums(file, fromPosition);
+  const tail = { checksum: sums.of({ position: fromPosition + FRAME_HEADER_BYTES, byteCount }), byteCount };
+  return crc32Combine(frameChecksumStart(header, minOffset), tail) === checksum;
+}
+
+/** No payload that begins before the hole's end goes on behind this position. */
+const horizonOf = (request: NextFrameRequest): number =>
+  Math.min(request.endPosition, request.fromPosition + MAX_BATCH_BYTES);
+
+/**
+ * Frames that follow one another may be those of a store that somebody stored as a record. They are the log's own where
+ * they lead to a place that is known, or further than any payload reaches; where they lead to more offsets than the
+ * segment has, they are not.
+ */
+function judgeChain(
+  found: FoundFrame,
+  request: NextFrameRequest,
+  anchor: FoundFrame | undefined,
+): FoundFrame & { verdict: 'real' | 'possible' | 'foreign' } {
+  const { endPosition, end, maxOffset } = request;
+  const isAhead = anchor !== undefined && found.position <= anchor.position;
+  const untilPosition = isAhead
+    ? anchor.position
+    : Math.min(endPosition, horizonOf(request) + MAX_BATCH_BYTES);
+  const chain = request.follow?.(found, untilPosition) ?? found;
+  const next = { ...chain, position: Math.max(chain.position, found.position + 1) };
+  if (chain.offset > maxOffset + 1) return { ...next, verdict: 'foreign' };
+  if (isAhead) {
+    const isReached = chain.position === anchor.position && chain.offset === anchor.offset;
+    return { ...next, verdict: isReached ? 'real' : 'possible' };
+  }
+  const isAtEnd = chain.position === endPosition && (end === undefined || chain.offset === end.nextOffset);
+  return { ...next, verdict: isAtEnd || chain.position > horizonOf(request) ? 'real' : 'possible' };
+}
+
+/** True where a frame stands at a place and checks out there. */
+function isGoodFrame(place: FoundFrame, request: NextFrameRequest): boolean {
+  const { file, endPosition } = request;
+  if (place.position < request.fromPosition || place.offset > request.maxOffset) return false;
+  if (place.offset < request.minOffset) return false;
+  const headerBytes = readHeader(file, place.position, endPosition);
+  if (headerBytes === undefined) return false;
+  const header = decodeFrameHeader(headerBytes, 0);
+  if (!isPlausible(header, place.position, request)) return false;
+  // Its own sums: the range's may not begin here.
+  const checksums = new RangeChecksums(file, place.position);
+  return checksOut(place, request, checksums);
+}
+
+/** The first candidate that something confirms. */
+function findCandidate(request: NextFrameRequest): FoundFrame | undefined {
   const { file, endPosition } = request;
   const checksums = new RangeChecksums(file, request.fromPosition);
   const window = Buffer.alloc(Math.min(WINDOW_BYTES, Math.max(0, endPosition - request.fromPosition)));

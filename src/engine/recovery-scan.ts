@@ -130,7 +130,24 @@ function findBehind(
       ? {}
       : { expected: { position: position + header.frameBytes, offset: offset + 1 } }),
     ...(lastOffset === undefined ? {} : { end: { position: endPosition, nextOffset: lastOffset } }),
+    follow: followWith(context, store, scan.lastTimestamp),
   });
+}
+
+/** How findNextFrame goes on from a frame that it has found. */
+export function followWith(
+  context: TopicContext,
+  file: FileHandle,
+  minTimestamp: number,
+): (
+  from: { position: number; offset: number },
+  untilPosition: number,
+) => { position: number; offset: number } {
+  return (from, untilPosition) => {
+    const place = { ...from, endPosition: untilPosition, minTimestamp };
+    const scan = scanFrames({ file, kernel: context.kernel, ...place });
+    return { position: scan.endPosition, offset: scan.nextOffset };
+  };
 }
 
 /**
