@@ -111,7 +111,7 @@ function nextGoodFrame(
     fromPosition: damage.position + 1,
     endPosition,
     minOffset: damage.offset,
-    maxOffset: endOffset,
+    maxOffset: endOffset - 1,
     minTimestamp: damage.minTimestamp,
     end: { position: endPosition, nextOffset: endOffset },
     indexEntries: entriesAfter(context, { baseOffset, position: damage.position, count: HINT_COUNT }),
