@@ -1,6 +1,6 @@
 /** The commands against the disk and the pipe: `dd`, `cat`, and a checksum alone. */
-import { execFileSync } from 'node:child_process';
 import { rmSync, statSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { linesFile } from '../lib/input.js';
 import { inTurn, median, peakMegabytes, seconds, speedRatio } from '../lib/measure.js';
 import { fixed, verdict } from '../lib/report.js';
@@ -37,7 +37,9 @@ export async function commandLimits({ directory, rounds, inputBytes, bin }) {
   const pipePeak = peakMegabytes(`cat ${input.path} | ${node} produce t -d ${data} --ack none`, directory);
   const store = `${data}/t/00000000000000000000.store`;
   const storeBytes = statSync(store).size;
-  const commands = knownCommands(bin);
+  // The same records in segments, for several threads.
+  seconds(`${node} topics create parts --set segmentBytes=${Math.ceil(storeBytes / 4)} -d ${data}`);
+  seconds(`${node} produce parts ${input.path} -d ${data} --ack none`);
   const reading = await inTurn(
     {
       cat: { run: `cat ${input.path} | cat` },
@@ -46,12 +48,15 @@ export async function commandLimits({ directory, rounds, inputBytes, bin }) {
       crc: {
         run: `'${process.execPath}' '${new URL('../lib/checksum.js', import.meta.url).pathname}' ${store}`,
       },
-      ...(commands.has('verify') && { verify: { run: `${node} verify t -d ${data}` } }),
-      ...(commands.has('inspect-segment') && { inspect: { run: `${node} inspect-segment ${store}` } }),
+      verify: { run: `${node} verify t --jobs 1 -d ${data}` },
+      verifyOne: { run: `${node} verify parts --jobs 1 -d ${data}` },
+      verifyAll: { run: `${node} verify parts --jobs ${cpus().length} -d ${data}` },
+      inspect: { run: `${node} inspect-segment ${store}` },
     },
     rounds,
   );
   const consumePeak = peakMegabytes(`${node} consume t -d ${data} | cat`, directory);
+  const verifyPeak = peakMegabytes(`${node} verify parts -d ${data}`, directory);
   const fileRatio = speedRatio(writing, 'file', 'dd');
   const pipeRatio = speedRatio(writing, 'pipe', 'catDd');
   const consumeRate = input.count / median(reading.consume);
@@ -84,7 +89,6 @@ export async function commandLimits({ directory, rounds, inputBytes, bin }) {
     },
   ];
   for (const name of ['verify', 'inspect']) {
-    if (reading[name] === undefined) continue;
     const rate = storeBytes / median(reading[name]) / 1e9;
     rows.push({
       ...row(
@@ -98,10 +102,19 @@ export async function commandLimits({ directory, rounds, inputBytes, bin }) {
       result: name === 'verify' ? verdict(rate >= 1.2) : '',
     });
   }
+  rows.push({
+    what: `verify, ${cpus().length} threads over segments`,
+    measured: `${fixed(storeBytes / median(reading.verifyAll) / 1e9)} GB/s`,
+    limit: 'the same with one thread',
+    ratio: fixed(speedRatio(reading, 'verifyAll', 'verifyOne')),
+    bar: 'scales',
+    result: '',
+  });
   for (const [what, peak] of [
     ['produce, file', filePeak],
     ['produce, pipe', pipePeak],
     ['consume', consumePeak],
+    ['verify', verifyPeak],
   ]) {
     rows.push({
       what: `memory: ${what}`,
@@ -127,11 +140,6 @@ function row(what, measured, limit, ratio, bar) {
     bar: bar > 0 ? `≥ ${bar}` : '',
     result: bar > 0 ? verdict(ratio >= bar) : '',
   };
-}
-
-function knownCommands(bin) {
-  const help = execFileSync(process.execPath, [bin, '--help'], { encoding: 'utf8' });
-  return new Set(help.split('\n').map((line) => line.trim().split(' ')[0]));
 }
 
 /** produce and consume at other record sizes, and produce at other batch sizes. */
