@@ -15,7 +15,7 @@ import { isValidName } from './format/file-names.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { MAX_NAME_LENGTH } from './limits.ts';
-import { groupsPath, type TopicContext } from './topic-directory.ts';
+import { groupsPath, topicNotFound, type TopicContext } from './topic-directory.ts';
 
 export interface GroupStatus {
   readonly name: string;
@@ -73,7 +73,8 @@ const GROUP_RETRY_MS = 20;
  * Opens a group, made if missing, and takes its lock.
  *
  * @param options.repair true for `topics reset`, which may replace an unsound position
- * @throws FastQueueError `invalid_argument` for a bad name, `locked`, `damaged` when the position is unsound
+ * @throws FastQueueError `invalid_argument` for a bad name, `locked`, `damaged` when the position is unsound,
+ *   `topic_not_found` when the topic is gone, `locking_unavailable`
  */
 export async function openGroup(
   context: TopicContext,
@@ -86,9 +87,14 @@ export async function openGroup(
       `${JSON.stringify(name)} is not a group name: use 1 to ${MAX_NAME_LENGTH} of A-Z a-z 0-9 . _ -, not beginning with . or -`,
     );
   }
-  const file = await openGroupFile(context, name);
+  const refusal = context.fileSystem.appendRefusal;
+  if (refusal !== undefined) {
+    throw new FastQueueError('locking_unavailable', `A group needs a lock and a durable place. ${refusal}`, {
+      topic: context.topic,
+    });
+  }
+  const file = await lockGroupFile(context, { name, lockTimeoutMs: options.lockTimeoutMs });
   try {
-    await lockGroup(context, file, { name, lockTimeoutMs: options.lockTimeoutMs });
     const position = options.repair === true ? undefined : readPosition(context, file, name);
     return new ConsumerGroup(name, file, position);
   } catch (error) {
@@ -97,10 +103,30 @@ export async function openGroup(
   }
 }
 
+/** The group's file, locked, and still the one of that name: its topic may have been deleted and made anew meanwhile. */
+async function lockGroupFile(
+  context: TopicContext,
+  options: { name: string; lockTimeoutMs: number },
+): Promise<FileHandle> {
+  for (;;) {
+    const file = await openGroupFile(context, options.name);
+    try {
+      await lockGroup(context, file, options);
+      const [own, named] = [file.status(), context.fileSystem.status(file.path)];
+      if (named?.inode === own.inode && named.device === own.device) return file;
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    file.close();
+  }
+}
+
 /** The file's directory entries are durable before its first position can be. */
 async function openGroupFile(context: TopicContext, name: string): Promise<FileHandle> {
   const { fileSystem, directory } = context;
   const groups = groupsPath(context);
+  if (fileSystem.status(directory) === undefined) throw topicNotFound(context);
   if (fileSystem.makeDirectory(groups)) await fileSystem.syncDirectory(directory);
   const path = join(groups, name);
   const isNew = fileSystem.status(path) === undefined;
@@ -147,21 +173,21 @@ export function groupUnusable(context: TopicContext, name: string, why: string):
   );
 }
 
-/** All groups of a topic and how far behind its end they are. */
+/** All groups of a topic that have begun, and how far behind its end they are. */
 export function listGroups(context: TopicContext, mark: HighWatermark): GroupStatus[] {
   const names = (context.fileSystem.list(groupsPath(context)) ?? []).filter(isValidName);
-  return names.map((name) => {
+  return names.flatMap((name): GroupStatus[] => {
     const file = context.fileSystem.open(join(groupsPath(context), name), 'read');
     try {
       const bytes = Buffer.alloc(GROUP_POSITION_BYTES + 1);
-      const position = decodeGroupPosition(bytes.subarray(0, file.read(bytes, 0)));
+      const byteCount = file.read(bytes, 0);
+      // A consumer has opened it and taken nothing yet.
+      if (byteCount === 0) return [];
+      const position = decodeGroupPosition(bytes.subarray(0, byteCount));
       if (position === undefined)
-        return { name, nextOffset: undefined, storedAt: undefined, behind: undefined };
-      return {
-        name,
-        ...position,
-        behind: Math.max(0, mark.nextOffset - Math.max(position.nextOffset, mark.startOffset)),
-      };
+        return [{ name, nextOffset: undefined, storedAt: undefined, behind: undefined }];
+      const behind = Math.max(0, mark.nextOffset - Math.max(position.nextOffset, mark.startOffset));
+      return [{ name, ...position, behind }];
     } finally {
       file.close();
     }

@@ -245,6 +245,9 @@ async function withTopicLock<T>(
   lockTimeoutMs: number,
   use: (hold: LockHold) => Promise<T>,
 ): Promise<T> {
+  const refusal = context.fileSystem.appendRefusal;
+  if (refusal !== undefined)
+    throw new FastQueueError('locking_unavailable', refusal, { topic: context.topic });
   for (;;) {
     const lock = TopicLock.open(context);
     try {

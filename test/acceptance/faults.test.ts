@@ -1,7 +1,7 @@
 /** What a failing disk does to the real command: the sentence, the exit status, and a receipt that is exactly true. */
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Sandbox } from '../cli/fastqueue.ts';
@@ -129,19 +129,48 @@ describeWith(['strace'], 'produce on a disk that fails', () => {
   });
 });
 
-describe('without the lock library', () => {
-  it('reading works, and appending is refused with a sentence that names the platform', async () => {
-    const sandbox = new Sandbox();
-    try {
+const AS_ON_WINDOWS =
+  "--import=data:text/javascript,Object.defineProperty(process,'platform',{value:'win32'})";
+
+for (const { where, env, says } of [
+  { where: 'without the lock library', env: { FASTQUEUE_NO_LOCKS: '1' }, says: process.platform },
+  { where: 'on Windows', env: { NODE_OPTIONS: AS_ON_WINDOWS }, says: 'not supported on Windows' },
+]) {
+  describe(where, () => {
+    let sandbox: Sandbox;
+
+    before(async () => {
+      sandbox = new Sandbox();
       await sandbox.run(['produce', 't'], { input: 'a\n' });
-      const env = { FASTQUEUE_NO_LOCKS: '1' };
+    });
+
+    after(() => {
+      sandbox.remove();
+    });
+
+    it('reading works', async () => {
       const consumed = await sandbox.run(['consume', 't'], { env });
       expect(consumed.stdout.toString(), consumed.stderr).to.equal('a\n');
-      const refused = await sandbox.run(['produce', 't'], { input: 'b\n', env });
-      expect(refused.status).to.equal(1);
-      expect(refused.stderr).to.include(process.platform);
-    } finally {
-      sandbox.remove();
+      expect(consumed.status).to.equal(0);
+      expect((await sandbox.run(['topics', 'show', 't'], { env })).status).to.equal(0);
+    });
+
+    for (const args of [
+      ['produce', 't'],
+      ['consume', 't', '-g', 'g'],
+      ['topics', 'create', 'u'],
+      ['topics', 'set', 't', 'segmentBytes=2M'],
+      ['topics', 'delete', 't', '--yes'],
+    ]) {
+      it(`what has to lock is refused with a sentence that says why, and changes nothing: ${args.join(' ')}`, async () => {
+        const directory = (): string[] =>
+          readdirSync(sandbox.dataDirectory, { recursive: true }).map(String).sort();
+        const before = directory();
+        const refused = await sandbox.run(args, { input: 'b\n', env });
+        expect(refused.stderr).to.include(says);
+        expect(refused.status).to.equal(1);
+        expect(directory()).to.deep.equal(before);
+      });
     }
   });
-});
+}

@@ -154,6 +154,13 @@ describe('topics', () => {
     expect((await sandbox.run(['consume', 't', '-g', 'g'])).stdout.toString()).to.equal('b\nc\n');
   });
 
+  it('shows no group that has taken nothing yet', async () => {
+    await sandbox.run(['produce', 't'], { input: 'a\n' });
+    await sandbox.run(['consume', 't', '-g', 'g', '-n', '0']);
+    const [topic] = await json('topics', 'show', 't');
+    expect(topic?.['groups']).to.deep.equal([]);
+  });
+
   it('gives a group whose file is damaged a new place', async () => {
     await sandbox.run(['produce', 't'], { input: 'a\nb\n' });
     await sandbox.run(['consume', 't', '-g', 'g']);
