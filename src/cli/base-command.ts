@@ -69,14 +69,13 @@ export abstract class BaseCommand extends Command {
    */
   protected openDataDirectory(flags: GlobalFlags, options: { forWriting?: boolean } = {}): DataDirectory {
     const path = dataDirectoryPath(flags);
-    const lockTimeoutMs =
-      options.forWriting === true
-        ? resolveCommandSettings(openDataDirectory(path), { lockTimeoutMs: flags['lock-timeout'] }).values
-            .lockTimeoutMs
-        : flags['lock-timeout'];
+    const { values } = resolveCommandSettings(
+      options.forWriting === true ? openDataDirectory(path) : undefined,
+      { lockTimeoutMs: flags['lock-timeout'] },
+    );
     return openDataDirectory(path, {
       map: false,
-      ...(lockTimeoutMs === undefined ? {} : { lockTimeoutMs }),
+      lockTimeoutMs: values.lockTimeoutMs,
       onWarning: (sentence) => {
         this.messages.warn(sentence);
       },

@@ -39,19 +39,25 @@ export function settingFlag(name: SettingName): OptionFlag<number | undefined> {
         return Promise.reject(new FlagValueError(`--${setting.flag ?? name}: ${error.message}`));
       }
     },
-    summary: setting.summary.replace(/^\w+: (\w)/, (_, letter: string) => letter.toUpperCase()),
+    summary: `${setting.summary.replace(/^\w+: (\w)/, (_, letter: string) => letter.toUpperCase())} ${defaultPhrase(setting)}`,
     helpValue: setting.type === 'size' ? 'SIZE' : 'DURATION',
   })();
   return flag as OptionFlag<number | undefined>;
 }
 
+const defaultPhrase = (setting: Setting): string =>
+  setting.scope === 'topic'
+    ? 'Default: as stored in the topic.'
+    : `Default: ${formatSettingValue(setting, setting.default)}.`;
+
 /**
  * What is in force for the settings named, given the values of their flags.
  *
+ * @param dataDirectory undefined: without fastqueue.json
  * @throws FastQueueError `invalid_argument` for a value in the environment or in fastqueue.json that is wrong
  */
 export function resolveCommandSettings<Name extends SettingName>(
-  dataDirectory: DataDirectory,
+  dataDirectory: Pick<DataDirectory, 'commandSettings'> | undefined,
   flags: Readonly<Record<Name, number | undefined>>,
 ): { values: Record<Name, number>; inForce: SettingInForce[] } {
   const inForce = (Object.keys(flags) as Name[]).map((name) =>
@@ -62,7 +68,7 @@ export function resolveCommandSettings<Name extends SettingName>(
 }
 
 function resolveSetting(
-  dataDirectory: DataDirectory,
+  dataDirectory: Pick<DataDirectory, 'commandSettings'> | undefined,
   name: SettingName,
   flag: number | undefined,
 ): SettingInForce {
@@ -78,7 +84,7 @@ function resolveSetting(
   const environment = process.env[variable];
   if (environment !== undefined && environment !== '')
     return describe(parseVariable(setting, environment), variable);
-  const inFile = dataDirectory.commandSettings()[name];
+  const inFile = dataDirectory?.commandSettings()[name];
   if (inFile !== undefined) return describe(inFile, 'fastqueue.json');
   return describe(setting.default, 'default');
 }

@@ -3,14 +3,8 @@
  */
 import { boolean, custom, string } from '@oclif/core/flags';
 import type { OptionFlag } from '@oclif/core/interfaces';
-import {
-  FastQueueError,
-  MAX_JOBS,
-  parseDuration,
-  parseSetting,
-  parseSize,
-  settingNamed,
-} from '../engine/index.ts';
+import { FastQueueError, MAX_JOBS, parseDuration, parseSize } from '../engine/index.ts';
+import { settingFlag } from './command-settings.ts';
 import { FlagValueError } from './usage.ts';
 
 export interface ValueFlagOptions {
@@ -105,9 +99,5 @@ export const GLOBAL_FLAGS = {
   quiet: boolean({ char: 'q', summary: 'No summaries and no progress on stderr.', helpGroup: 'GLOBAL' }),
   verbose: boolean({ char: 'v', summary: 'Say more on stderr.', helpGroup: 'GLOBAL', exclusive: ['quiet'] }),
   'no-color': boolean({ summary: 'No colours (also NO_COLOR=1).', helpGroup: 'GLOBAL' }),
-  'lock-timeout': valueFlag(
-    'lock-timeout',
-    (text) => parseSetting(settingNamed('lockTimeoutMs', 'command'), text),
-    { summary: 'How long to wait for a topic that another process holds (10s).', valueName: 'DURATION' },
-  ),
+  'lock-timeout': settingFlag('lockTimeoutMs'),
 };

@@ -189,9 +189,14 @@ export const DEFAULT_TOPIC_SETTINGS: TopicSettings = {
   retentionBytes: 0,
 };
 
-/** The row of the table for a name. @throws FastQueueError `invalid_argument`, naming the nearest right one */
-export function settingNamed(name: string, scope: Setting['scope']): Setting {
-  const rows: readonly Setting[] = SETTINGS.filter((row) => row.scope === scope);
+/**
+ * The row of the table for a name.
+ *
+ * @param scope where only settings of one are meant
+ * @throws FastQueueError `invalid_argument`, naming the nearest right one
+ */
+export function settingNamed(name: string, scope?: Setting['scope']): Setting {
+  const rows: readonly Setting[] = SETTINGS.filter((row) => scope === undefined || row.scope === scope);
   const row = rows.find((candidate) => candidate.name === name);
   if (row !== undefined) return row;
   const names = rows.map((candidate) => candidate.name);
@@ -199,7 +204,7 @@ export function settingNamed(name: string, scope: Setting['scope']): Setting {
   const hint = nearest === undefined ? `There are: ${names.join(', ')}.` : `Did you mean ${nearest}?`;
   throw new FastQueueError(
     'invalid_argument',
-    `There is no ${scope} setting ${JSON.stringify(name)}. ${hint}`,
+    `There is no ${scope === undefined ? '' : `${scope} `}setting ${JSON.stringify(name)}. ${hint}`,
   );
 }
 

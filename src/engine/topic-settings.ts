@@ -13,7 +13,6 @@ import {
   DEFAULT_TOPIC_SETTINGS,
   parseSetting,
   settingNamed,
-  SETTINGS,
   type Setting,
   type SettingName,
   TOPIC_SETTING_NAMES,
@@ -186,26 +185,21 @@ export function readDataDirectoryDefaults(
       { path },
     );
   }
-  const isOfCommand = ([name]: [string, unknown]): boolean => COMMAND_SETTING_NAMES.has(name);
-  const entries = Object.entries(parsed.output);
   try {
-    return {
-      topic: checkTopicSettings(Object.fromEntries(entries.filter((entry) => !isOfCommand(entry)))),
-      command: Object.fromEntries(
-        entries
-          .filter(isOfCommand)
-          .map(([name, value]) => [name, parseSetting(settingNamed(name, 'command'), value)]),
-      ),
-    };
+    const checked = Object.entries(parsed.output).map(([name, value]) => {
+      const setting = settingNamed(name);
+      return [setting, parseSetting(setting, value)] as const;
+    });
+    const ofScope = (scope: Setting['scope']): Record<string, number> =>
+      Object.fromEntries(
+        checked.flatMap(([setting, value]) => (setting.scope === scope ? [[setting.name, value]] : [])),
+      );
+    return { topic: ofScope('topic'), command: ofScope('command') };
   } catch (error) {
     if (!(error instanceof FastQueueError)) throw error;
     throw new FastQueueError(error.code, `${path}: ${error.message}`, { path, cause: error });
   }
 }
-
-const COMMAND_SETTING_NAMES: ReadonlySet<string> = new Set(
-  SETTINGS.filter(({ scope }) => scope === 'command').map(({ name }) => name),
-);
 
 /** What the file holds, or undefined where it is missing, too large or not JSON. */
 function readJson(fileSystem: FileSystem, path: string): unknown {
