@@ -52,7 +52,7 @@ async function measure({ run }) {
   const load = loadavg()[0].toFixed(1);
   const { rows, tables = [{ rows }], note, plots = [] } = await run(settings);
   const parts = [
-    `${note} ${settings.rounds} rounds; ${load} processes wanted the ${cpus().length} processors before it began.`,
+    `${note} ${settings.rounds} rounds over ${settings.inputBytes / 1e6} MB of input where it is not said otherwise; ${load} processes wanted the ${cpus().length} processors before it began.`,
   ];
   for (const { caption, rows: tableRows } of tables) {
     if (caption !== undefined) parts.push(caption);
