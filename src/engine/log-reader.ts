@@ -418,6 +418,13 @@ export class LogReader {
     this.#mark = mark;
   }
 
+  /** The topic was deleted under this reader: what it misses then is no damage. */
+  #isGone(): boolean {
+    const mark = this.#peekMark();
+    if (mark !== undefined && isDeleted(mark)) return true;
+    return this.#context.fileSystem.status(this.#context.directory) === undefined;
+  }
+
   #missingSegment(): DamageStep {
     return this.#report({
       path: storePath(this.#context, this.#nextOffset),
@@ -474,6 +481,7 @@ export class LogReader {
 
   /** @throws FastQueueError `damaged` where the reader is to stop at damage */
   #report(damage: { path: string; position: number; nextReadable: number; what: string }): DamageStep {
+    if (this.#isGone()) throw topicNotFound(this.#context);
     const { topic } = this.#context;
     const offset = this.#nextOffset;
     const { nextReadable } = damage;

@@ -6,6 +6,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { FastQueueError } from './errors.ts';
+import { classifyTopicFile } from './format/file-names.ts';
 import {
   decodeHighWatermark,
   encodeHighWatermark,
@@ -20,7 +21,14 @@ import {
   MARK_REREAD_DELAY_MS,
   MARK_REREAD_DELAY_UNLOCKED_MS,
 } from './limits.ts';
-import { markPath, topicNotFound, type TopicContext } from './topic-directory.ts';
+import {
+  listStoreBases,
+  listTopicFiles,
+  markPath,
+  storePath,
+  topicNotFound,
+  type TopicContext,
+} from './topic-directory.ts';
 
 const KNOWN_FLAGS = MARK_FLAG.failed | MARK_FLAG.deleted;
 
@@ -123,7 +131,17 @@ export function refuseNewer(context: TopicContext, mark: HighWatermark): HighWat
   return mark;
 }
 
+/** Without topic.json: all stores empty, and the mark missing, empty or at offset 0. */
+export function isHalfMade(context: TopicContext, mark: HighWatermark | undefined): boolean {
+  const isEmpty = (path: string): boolean => (context.fileSystem.status(path)?.sizeBytes ?? 0) === 0;
+  if (mark === undefined ? !isEmpty(markPath(context)) : mark.nextOffset !== 0) return false;
+  return listStoreBases(context).every((baseOffset) => isEmpty(storePath(context, baseOffset)));
+}
+
+/** The refusal of a mark that is missing or damaged; where the topic is only being made, there is none yet. */
 export function markUnsound(context: TopicContext): FastQueueError {
+  const isMade = listTopicFiles(context).some((name) => classifyTopicFile(name).type === 'settings');
+  if (!isMade && isHalfMade(context, undefined)) return topicNotFound(context);
   return new FastQueueError(
     'damaged',
     `The high-water mark of the topic "${context.topic}" is missing or damaged, so it is not known how far the log is durable. ` +

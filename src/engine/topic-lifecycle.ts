@@ -12,8 +12,8 @@ import {
   isDeletedDirectoryName,
 } from './format/file-names.ts';
 import { MARK_FLAG, type HighWatermark } from './format/high-watermark.ts';
-import type { FileSystem } from './io/file-system.ts';
-import { isDeleted, markUnsound, peekMark, writeMark } from './mark-file.ts';
+import type { FileHandle, FileSystem } from './io/file-system.ts';
+import { isDeleted, isHalfMade, markUnsound, peekMark, writeMark } from './mark-file.ts';
 import type { TopicSettings } from './settings.ts';
 import {
   listStoreBases,
@@ -43,16 +43,14 @@ export function topicStanding(context: TopicContext): TopicStanding {
 
 const NO_FLAGS = { flags: 0 } as HighWatermark;
 
-/** Without topic.json: all stores empty, and the mark missing, empty or at offset 0. */
-function isHalfMade(context: TopicContext, mark: HighWatermark | undefined): boolean {
-  const isEmpty = (path: string): boolean => (context.fileSystem.status(path)?.sizeBytes ?? 0) === 0;
-  if (mark === undefined ? !isEmpty(markPath(context)) : mark.nextOffset !== 0) return false;
-  return listStoreBases(context).every((baseOffset) => isEmpty(storePath(context, baseOffset)));
-}
-
 function peekMarkFile(fileSystem: FileSystem, path: string): HighWatermark | undefined {
-  if (fileSystem.status(path) === undefined) return undefined;
-  const file = fileSystem.open(path, 'read');
+  let file: FileHandle;
+  try {
+    file = fileSystem.open(path, 'read');
+  } catch (error) {
+    if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return undefined;
+    throw error;
+  }
   try {
     return peekMark(file);
   } finally {

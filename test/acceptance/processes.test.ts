@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { copyFileSync, readdirSync, renameSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openDataDirectory } from '../../src/engine/data-directory.ts';
 import { outcomeOf, Sandbox } from '../cli/fastqueue.ts';
@@ -69,6 +69,25 @@ describe('a writer that stays open', () => {
     expect((await topic.append([Buffer.from('new')])).offset).to.equal(0);
     await topic.close();
     expect(stored()).to.deep.equal(['new']);
+  });
+
+  it('finds no topic, and no damage, in one that is only being made', async () => {
+    const topic = await openDataDirectory(sandbox.dataDirectory).openTopic('t', {
+      mode: 'append',
+      create: {},
+    });
+    await topic.append([Buffer.from('old')]);
+    await sandbox.run(['topics', 'delete', 't', '--yes']);
+    const directory = join(sandbox.dataDirectory, 't');
+    // As far as a creator has come at each of its first steps.
+    mkdirSync(directory);
+    for (const made of ['holder', 'high-watermark', '00000000000000000000.store']) {
+      writeFileSync(join(directory, made), '');
+      let refusal: unknown;
+      await topic.append([Buffer.from('nowhere')]).catch((error: unknown) => (refusal = error));
+      expect(refusal).to.have.property('code', 'topic_not_found');
+    }
+    await topic.close();
   });
 
   it('shares a topic with another in the same process', async () => {

@@ -123,4 +123,17 @@ describe('LogReader', () => {
     reader.close();
     await topic.close();
   });
+
+  it('takes nothing for damage that it misses because its topic was deleted meanwhile', async () => {
+    const data = scratch.dataDirectory();
+    const topic = await data.openTopic(TOPIC, { mode: 'read' });
+    const reader = await topic.openReader({ from: 0 });
+    await data.deleteTopic(TOPIC);
+    await scratch.fill(5);
+    expect(() => reader.read(EVERYTHING))
+      .to.throw()
+      .with.property('code', 'topic_not_found');
+    reader.close();
+    await topic.close();
+  });
 });
