@@ -42,7 +42,9 @@ export default class Verify extends BaseCommand {
             },
           });
           await this.print(
-            flags.json ? verifyAsJson(report) : verifyText(report, { isColoured: isColoured() }),
+            flags.json
+              ? verifyAsJson(report)
+              : verifyText(report, { isColoured: isColoured(), columns: process.stdout.columns }),
           );
           process.exitCode = Math.max(Number(process.exitCode ?? EXIT.done), statusOf(report));
         } catch (error) {

@@ -25,9 +25,9 @@ interface FindingJson {
 }
 
 const pairs = (lost: readonly Lost[]): number[][] => lost.map(({ from, to }) => [from, to]);
-const jsonOf = <T>(outcome: Outcome): T => JSON.parse(outcome.stdout.toString()) as T;
-const expectedOf = <T>(name: string): T =>
-  JSON.parse(readFileSync(join(FIXTURES, name, 'expected.json'), 'utf8')) as T;
+const jsonOf = (outcome: Outcome): unknown => JSON.parse(outcome.stdout.toString());
+const expectedOf = (name: string): unknown =>
+  JSON.parse(readFileSync(join(FIXTURES, name, 'expected.json'), 'utf8'));
 
 describe('the damaged corpus', () => {
   it('is what its script makes, byte for byte', () => {
@@ -49,7 +49,7 @@ describe('the damaged corpus', () => {
 
   for (const name of CORPUS_CASES) {
     it(`${name}: verify, inspect-segment, recover and its undo say and do what expected.json says`, async () => {
-      const expected = expectedOf<Expected>(name);
+      const expected = expectedOf(name) as Expected;
       mkdirSync(sandbox.dataDirectory);
       cpSync(join(FIXTURES, name, 'data'), sandbox.dataDirectory, { recursive: true });
       const topic = join(sandbox.dataDirectory, 'orders');
@@ -61,7 +61,7 @@ describe('the damaged corpus', () => {
         sandbox.run(['recover', 'orders', '--dry-run', '--json']),
       ]);
       expect(verified.status, verified.stderr).to.equal(expected.verify.exitStatus);
-      const { findings } = jsonOf<{ findings: FindingJson[] }>(verified);
+      const { findings } = jsonOf(verified) as { findings: FindingJson[] };
       const found = findings.map(({ path, code, position, bytes, lost }) => ({
         code,
         file: basename(path),
@@ -74,14 +74,14 @@ describe('the damaged corpus', () => {
       const codes = reports.flatMap((line) => (JSON.parse(line) as { findings: FindingJson[] }).findings);
       expect(codes.map(({ code }) => code)).to.deep.equal(expected.inspect.codes);
       expect(inspected.status).to.equal(expected.inspect.exitStatus);
-      const plan = jsonOf<{ repairs: unknown[]; lost: Lost[] }>(planned);
+      const plan = jsonOf(planned) as { repairs: unknown[]; lost: Lost[] };
       expect(planned.status).to.equal(plan.repairs.length > 0 ? 3 : 0);
       expect(pairs(plan.lost)).to.deep.equal(expected.recover.lost);
       expect(snapshotOf(topic), 'nothing was changed until now').to.deep.equal(before);
 
       const recovered = await sandbox.run(['recover', 'orders', '--json']);
       expect(recovered.status, recovered.stderr).to.equal(expected.recover.exitStatus);
-      const report = jsonOf<{ lost: Lost[]; runs: { run: string }[] }>(recovered);
+      const report = jsonOf(recovered) as { lost: Lost[]; runs: { run: string }[] };
       expect(pairs(report.lost)).to.deep.equal(expected.recover.lost);
       const repaired = snapshotOf(topic);
       const consumed = await sandbox.run(['consume', 'orders', '-f', '%o %s\n']);
@@ -107,12 +107,12 @@ describe('the damaged corpus', () => {
   }
 
   it('java-fastqueue2: inspect-segment --checksum xor8 reads every file, its index with its zero entries too', async () => {
-    for (const each of expectedOf<ExpectedJava>('java-fastqueue2').inspect) {
+    for (const each of (expectedOf('java-fastqueue2') as ExpectedJava).inspect) {
       const path = join(FIXTURES, 'java-fastqueue2', each.file);
       const flags = ['inspect-segment', '--checksum', 'xor8', '--json'];
       const inspected = await sandbox.run([...flags, path]);
       expect(inspected.status, each.file).to.equal(each.exitStatus);
-      const report = jsonOf<{ baseOffset: number; records: number; findings: FindingJson[] }>(inspected);
+      const report = jsonOf(inspected) as { baseOffset: number; records: number; findings: FindingJson[] };
       expect(report).to.include({ baseOffset: each.baseOffset, records: each.records });
       expect(report.findings.map(({ code }) => code)).to.deep.equal(each.codes);
       const index = await sandbox.run([...flags, path.replace(/\.\w+$/, '.index')]);

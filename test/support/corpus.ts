@@ -141,7 +141,7 @@ const lengthOf = (positions: readonly number[], number: number): number =>
 const finding = (
   code: string,
   file: string,
-  place: { position: number; bytes: number } | undefined = undefined,
+  place?: { position: number; bytes: number },
   lost: readonly Range[] = [],
 ): ExpectedFinding => ({
   code,

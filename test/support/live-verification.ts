@@ -1,5 +1,6 @@
 /**
- * `verify` again and again beside writers that are killed and restarted on small segments: it must never find an error.
+ * `verify` again and again beside writers that are killed and restarted on small segments, and beside `recover`, which
+ * settles what they leave: it must never find an error, and nobody may be kept from working.
  */
 import { expect } from 'chai';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -30,7 +31,16 @@ export async function verifyBesideWriters(
   try {
     await sandbox.run(['topics', 'create', 't', '--set', 'segmentBytes=64kB', '--set', 'retentionBytes=2MB']);
     const context = openDataDirectory(sandbox.dataDirectory).context('t');
-    const writers = [writer('one'), writer('two')];
+    let recoveries = 0;
+    const recovering = async (): Promise<void> => {
+      while (Date.now() < endsAt) {
+        const { status, stderr } = await sandbox.run(['recover', 't', '--json']);
+        expect(status, stderr).to.equal(0);
+        recoveries += 1;
+        await wait(300);
+      }
+    };
+    const writers = [writer('one'), writer('two'), recovering()];
     let verifications = 0;
     for (; Date.now() < endsAt; verifications++) {
       const { findings } = await verifyTopic(context, {
@@ -42,6 +52,7 @@ export async function verifyBesideWriters(
       await wait(1);
     }
     await Promise.all(writers);
+    expect(recoveries).to.be.greaterThan(0);
     return { verifications, kills };
   } finally {
     sandbox.remove();

@@ -29,31 +29,55 @@ const countLost = (report: VerifyReport): number =>
   report.lost.reduce((sum, { from, to }) => sum + to - from, 0);
 
 /** One block a topic. */
-export function verifyText(report: VerifyReport, options: { isColoured: boolean }): string {
+export function verifyText(
+  report: VerifyReport,
+  options: { isColoured: boolean; columns?: number | undefined },
+): string {
   const chalk = new Chalk({ level: options.isColoured ? 1 : 0 });
+  const rows = fittingRows(report.segments, options.columns ?? DEFAULT_COLUMNS);
+  const findings = report.findings.flatMap((finding) => findingLines(finding, chalk));
+  return [`topic ${report.topic}`, ...rows, ...findings, verdict(report, chalk)].join('\n');
+}
+
+/** Of a terminal that does not say. */
+const DEFAULT_COLUMNS = 100;
+
+/** How much the times tell: what does not fit into the width is left out, since a table that wraps cannot be read. */
+const FORMS = ['milliseconds', 'seconds', 'last-only'] as const;
+
+function fittingRows(segments: VerifyReport['segments'], columns: number): string[] {
+  for (const form of FORMS) {
+    const rows = tableRows(segments, form);
+    if (rows.every((row) => row.length <= columns)) return rows;
+  }
+  return tableRows(segments, 'last-only');
+}
+
+function tableRows(segments: VerifyReport['segments'], form: (typeof FORMS)[number]): string[] {
+  const times = form === 'last-only' ? ['LAST'] : ['FIRST', 'LAST'];
   const table = new Table({
-    head: ['SEGMENT', 'NEXT', 'RECORDS', 'GAPS', 'BYTES', 'FIRST', 'LAST'],
+    head: ['SEGMENT', 'NEXT', 'RECORDS', 'GAPS', 'BYTES', ...times],
     chars: BARE,
     style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
-    colAligns: ['right', 'right', 'right', 'right', 'right', 'left', 'left'],
+    colAligns: ['right', 'right', 'right', 'right', 'right', ...times.map(() => 'left' as const)],
   });
-  for (const segment of report.segments) {
+  const timeText = (timestampMs: number | undefined): string =>
+    form === 'milliseconds' ? timeOf(timestampMs) : timeOf(timestampMs).replace(/\.\d+Z$/, 'Z');
+  for (const segment of segments) {
     table.push([
       String(segment.baseOffset),
       String(segment.nextOffset),
       String(segment.records ?? '-'),
       String(segment.gaps ?? '-'),
       formatSize(segment.bytes),
-      timeOf(segment.firstTimestamp),
-      timeOf(segment.lastTimestamp),
+      ...(form === 'last-only' ? [] : [timeText(segment.firstTimestamp)]),
+      timeText(segment.lastTimestamp),
     ]);
   }
-  const rows = table
+  return table
     .toString()
     .split('\n')
     .map((line) => line.trimEnd());
-  const findings = report.findings.flatMap((finding) => findingLines(finding, chalk));
-  return [`topic ${report.topic}`, ...rows, ...findings, verdict(report, chalk)].join('\n');
 }
 
 function findingLines(finding: Finding, chalk: InstanceType<typeof Chalk>): string[] {
