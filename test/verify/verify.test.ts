@@ -316,7 +316,7 @@ describe('the table of verify', () => {
     const segment = {
       baseOffset: 9_007_199_154_740_991,
       nextOffset: 9_007_199_254_740_991,
-      bytes: 1_073_741_820,
+      bytes: 1_073_741_824,
       records: 99_999_999,
       gaps: 12_345,
       firstTimestamp: 1_795_485_600_123,
