@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { markdownTable, updateSection } from './lib/report.js';
 import { againstSize } from './sections/against-size.js';
+import { compact } from './sections/compact.js';
 import { commandLimits, recordSizes } from './sections/limits.js';
 import { latency } from './sections/latency.js';
 import { startUp } from './sections/start-up.js';
@@ -44,6 +45,7 @@ const SECTIONS = {
   stores: { title: 'Beside other stores', run: stores },
   latency: { title: 'One record', run: latency },
   'start-up': { title: 'Start-up', run: startUp },
+  compact: { title: 'Merging segments', run: compact },
   size: { title: 'Cost against the size of the log', run: againstSize },
 };
 

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Sandbox, type Outcome } from './fastqueue.ts';
 import { framePositions } from '../support/recovery-scene.ts';
 
@@ -108,6 +109,19 @@ describe('fastqueue compact', () => {
     expect(stdout.toString()).to.match(/^other: .*nothing to do\nt: /);
     expect(status).to.equal(0);
     expect(existsSync(left)).to.equal(false);
+  });
+
+  it('stays within 160 MB when it merges segments of many megabytes', async () => {
+    const size = 25_000_000;
+    await sandbox.run(['topics', 'create', 'large', '--set', 'segmentBytes=25M']);
+    const input = `${'y'.repeat(999)}\n`.repeat((3 * size) / 1000);
+    await sandbox.run(['produce', 'large', '--batch-bytes', '4M'], { input });
+    const peak = join(sandbox.directory, 'peak');
+    const hook = fileURLToPath(new URL('../../bench/lib/peak.cjs', import.meta.url));
+    const env = { PEAK_FILE: peak, NODE_OPTIONS: `--require=${hook}` };
+    const { stdout } = await sandbox.run(['compact', 'large', '--merge-below', '1G'], { env });
+    expect(stdout.toString()).to.match(/merged \d+ segments/);
+    expect(Number(readFileSync(peak, 'utf8')) / 1024).to.be.lessThan(160);
   });
 
   it('says on the first line of its help that compaction by key comes with keys', async () => {
