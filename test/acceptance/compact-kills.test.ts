@@ -27,7 +27,7 @@ describeWith(['strace'], 'the real compact, killed at a system call or failing',
 
   before(async () => {
     await live.create(['segmentBytes=2k', 'indexIntervalBytes=256']);
-    for (const _ of [1, 2]) {
+    for (let pair = 0; pair < 2; pair++) {
       live.startWriter();
       live.startFollower();
     }

@@ -171,8 +171,8 @@ describe('settings', () => {
     it(`--${setting.flag}: is a flag whose help and bounds are those of ${setting.name}`, async () => {
       const commands = await Promise.all(Object.values(COMMAND_LOADERS).map((load) => load()));
       const flags = commands.flatMap(({ default: { flags: own, baseFlags } }) => [
-        (own ?? {})[setting.flag as string],
-        (baseFlags ?? {})[setting.flag as string],
+        own[setting.flag as string],
+        baseFlags[setting.flag as string],
       ]);
       const found = flags.filter((flag) => flag !== undefined);
       expect(found).not.to.have.lengthOf(0);

@@ -17,7 +17,7 @@ describe('compact beside two writers and two followers', function () {
   before(async () => {
     live = new LiveTopic();
     await live.create([`segmentBytes=${SEGMENT_BYTES}`, 'indexIntervalBytes=256']);
-    for (const _ of [1, 2]) {
+    for (let pair = 0; pair < 2; pair++) {
       live.startWriter();
       live.startFollower();
     }

@@ -218,9 +218,10 @@ describe('compact', () => {
     let used = 0;
     let most = 0;
     const fileSystem = watched((path, mode) => {
-      if (mode !== 'create-new') return;
+      if (mode !== 'create-new') return undefined;
       used = scene.files().filter((name) => /\.store\.tmp-/.test(name)).length;
       most = Math.max(most, used + (path.includes('.store.tmp-') ? 1 : 0));
+      return undefined;
     });
     const report = await scene.compact({ mergeBelowBytes: 2048 }, fileSystem);
     expect(report.rewrites.length).to.be.greaterThan(2);
@@ -337,7 +338,7 @@ function loseOne(scene: CompactScene, at: number): void {
 }
 
 /** The real disk; `onOpen` may do something before a file is opened that waits for a sync. */
-function watched(onOpen: (path: string, mode: OpenMode) => Promise<void> | undefined | void): FileSystem {
+function watched(onOpen: (path: string, mode: OpenMode) => Promise<void> | undefined): FileSystem {
   const disk = new NodeFileSystem({ map: false });
   const open = disk.open.bind(disk);
   return Object.assign(disk, {

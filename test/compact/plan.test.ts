@@ -132,13 +132,29 @@ describe('FrameCompactor', () => {
   const frames = { start: 0, end: 10 };
 
   it('passes records on as they stand', () => {
-    expect(compacted((each) => each.records(frames, at(4), 3))).to.deep.equal(['records 3@4']);
+    expect(
+      compacted((each) => {
+        each.records(frames, at(4), 3);
+      }),
+    ).to.deep.equal(['records 3@4']);
   });
 
   it('writes a gap in its shortest form: nothing, the reason, or reason and count', () => {
-    expect(compacted((each) => each.special(gap(1, 1), at(4)))).to.deep.equal(['gap []@4 at 5']);
-    expect(compacted((each) => each.special(gap(1, 2), at(4)))).to.deep.equal(['gap [2]@4 at 5']);
-    expect(compacted((each) => each.special(gap(300, 1), at(4)))).to.deep.equal(['gap [1 172 2]@4 at 5']);
+    expect(
+      compacted((each) => {
+        each.special(gap(1, 1), at(4));
+      }),
+    ).to.deep.equal(['gap []@4 at 5']);
+    expect(
+      compacted((each) => {
+        each.special(gap(1, 2), at(4));
+      }),
+    ).to.deep.equal(['gap [2]@4 at 5']);
+    expect(
+      compacted((each) => {
+        each.special(gap(300, 1), at(4));
+      }),
+    ).to.deep.equal(['gap [1 172 2]@4 at 5']);
   });
 
   it('joins neighbouring gaps of one reason, with the time of the first', () => {
