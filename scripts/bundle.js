@@ -25,7 +25,7 @@ const COMMON = {
   minifySyntax: true,
   minifyWhitespace: true,
   logLevel: 'warning',
-  external: ['fs-native-extensions', 'mmap-io', 'typescript'],
+  external: ['fs-native-extensions', 'mmap-io', 'prom-client', 'typescript'],
 };
 
 /** Parts of oclif that no running command reaches: main.ts runs commands and reports errors itself. */

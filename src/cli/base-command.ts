@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { Command } from '@oclif/core/command';
 import type { Input, ParserOutput } from '@oclif/core/interfaces';
 import { parse } from '@oclif/core/parser';
-import { openDataDirectory, type DataDirectory } from '../engine/index.ts';
+import { openDataDirectory, type DataDirectory, type DataDirectoryOptions } from '../engine/index.ts';
 import { resolveCommandSettings } from './command-settings.ts';
 import { GLOBAL_FLAGS } from './flags.ts';
 import { Messages } from './messages.ts';
@@ -66,8 +66,12 @@ export abstract class BaseCommand extends Command {
    *
    * @param options.forWriting how long to wait for a lock matters, so the environment and fastqueue.json are asked too;
    *   readers do without that file
+   * @param options.overrides what holds instead, for who lives longer than a command
    */
-  protected openDataDirectory(flags: GlobalFlags, options: { forWriting?: boolean } = {}): DataDirectory {
+  protected openDataDirectory(
+    flags: GlobalFlags,
+    options: { forWriting?: boolean; overrides?: DataDirectoryOptions } = {},
+  ): DataDirectory {
     const path = dataDirectoryPath(flags);
     const { values } = resolveCommandSettings(
       options.forWriting === true ? openDataDirectory(path) : undefined,
@@ -82,6 +86,7 @@ export abstract class BaseCommand extends Command {
       onRetention: (topic, report) => {
         this.messages.info(retentionSentence(topic, report));
       },
+      ...options.overrides,
     });
   }
 

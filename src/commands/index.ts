@@ -9,6 +9,7 @@ export const COMMAND_LOADERS: CommandLoaders = {
   'inspect-segment': () => import('./inspect-segment.ts'),
   produce: () => import('./produce.ts'),
   recover: () => import('./recover.ts'),
+  serve: () => import('./serve.ts'),
   topics: () => import('./topics/index.ts'),
   'topics:create': () => import('./topics/create.ts'),
   'topics:delete': () => import('./topics/delete.ts'),

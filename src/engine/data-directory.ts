@@ -1,13 +1,16 @@
 /**
  * A data directory: which topics there are, and the way to each. Opens nothing until asked.
  */
+import { randomUUID } from 'node:crypto';
 import { dirname, join, resolve } from 'node:path';
 import { FastQueueError } from './errors.ts';
-import { isValidName } from './format/file-names.ts';
+import { isValidName, temporaryFileName } from './format/file-names.ts';
 import type { FileSystem } from './io/file-system.ts';
 import { NodeFileSystem } from './io/node-file-system.ts';
 import { sharedKernel } from './kernel/index.ts';
 import { DEFAULT_LOCK_TIMEOUT_MS, MAX_NAME_LENGTH } from './limits.ts';
+import type { BatchReport } from './log.ts';
+import { writeWhole } from './quarantine.ts';
 import { retainIfDue, type RetentionReport } from './retention.ts';
 import type { TopicSettings } from './settings.ts';
 import { Topic } from './topic.ts';
@@ -17,6 +20,7 @@ import {
   deleteTopic,
   finishDeletion,
   listDeletedDirectories,
+  makeDirectories,
   removeDeletedDirectories,
   renameDeleted,
   topicStanding,
@@ -28,6 +32,9 @@ import {
   type DataDirectoryDefaults,
 } from './topic-settings.ts';
 
+const ROOM_PROOF = '.room';
+const ROOM_PROOF_PREFIX = temporaryFileName(ROOM_PROOF, '');
+
 export interface DataDirectoryOptions {
   /** How long to wait for a topic that another process holds. Default 10 s. */
   readonly lockTimeoutMs?: number;
@@ -37,6 +44,8 @@ export interface DataDirectoryOptions {
   readonly onWarning?: (sentence: string) => void;
   /** Told what retention deleted from a topic, whoever made it run. Default: nobody. */
   readonly onRetention?: (topic: string, report: RetentionReport) => void;
+  /** Told of every batch that was written and synced. Default: nobody. */
+  readonly onBatch?: (topic: string, batch: BatchReport) => void;
   /** For tests: the disk to work on. */
   readonly fileSystem?: FileSystem;
 }
@@ -69,6 +78,7 @@ export class DataDirectory {
   readonly #lockTimeoutMs: number;
   readonly #onWarning: (sentence: string) => void;
   readonly #onRetention: (topic: string, report: RetentionReport) => void;
+  readonly #onBatch: (topic: string, batch: BatchReport) => void;
 
   constructor(path: string, options: DataDirectoryOptions) {
     this.path = path;
@@ -76,6 +86,7 @@ export class DataDirectory {
       options.fileSystem ?? new NodeFileSystem(options.map === undefined ? {} : { map: options.map });
     this.#lockTimeoutMs = options.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS;
     this.#onRetention = options.onRetention ?? (() => undefined);
+    this.#onBatch = options.onBatch ?? (() => undefined);
     this.#onWarning =
       options.onWarning ??
       ((sentence) => {
@@ -126,6 +137,7 @@ export class DataDirectory {
       lockTimeoutMs: this.#lockTimeoutMs,
       onWarning: this.#onWarning,
       onRetention: this.#onRetention,
+      onBatch: this.#onBatch,
     });
   }
 
@@ -171,6 +183,43 @@ export class DataDirectory {
     if (topicStanding(context) === 'deleted') await finishDeletion(context, this.#lockTimeoutMs);
     if (topicStanding(context) !== 'topic') throw this.#notFound(context);
     await deleteTopic(context, this.#lockTimeoutMs);
+  }
+
+  /** Makes the directory, its entry durable. Of one that is there, what killed proofs of room left is removed. */
+  async make(): Promise<void> {
+    await makeDirectories(this.#fileSystem, this.path);
+    for (const name of this.#fileSystem.list(this.path) ?? []) {
+      if (name.startsWith(ROOM_PROOF_PREFIX)) this.#fileSystem.unlink(join(this.path, name));
+    }
+  }
+
+  /**
+   * Whether this process may write here and how many bytes there is room for. Changes nothing.
+   *
+   * @throws FastQueueError disk errors as themselves, a missing directory included
+   */
+  room(): { isWritable: boolean; freeBytes: number } {
+    return {
+      isWritable: this.#fileSystem.isWritable(this.path),
+      freeBytes: this.#fileSystem.freeBytes(this.path),
+    };
+  }
+
+  /**
+   * Writes so many bytes to a file of its own, syncs and removes it: the proof that there is room again.
+   *
+   * @throws FastQueueError `disk_full`, `permission_denied`, `io_error`
+   */
+  async proveRoom(byteCount: number): Promise<void> {
+    const path = join(this.path, temporaryFileName(ROOM_PROOF, randomUUID()));
+    const file = this.#fileSystem.open(path, 'create-new');
+    try {
+      writeWhole(file, Buffer.alloc(byteCount), 0);
+      await file.datasync();
+    } finally {
+      file.close();
+      this.#fileSystem.unlink(path);
+    }
   }
 
   /**

@@ -96,6 +96,45 @@ export const ERROR_TABLE = {
     title: 'This platform cannot lock files',
   },
   closed: { exitCode: 1, httpStatus: 503, retryable: true, title: 'The topic was closed' },
+  gap: { exitCode: 1, httpStatus: 404, retryable: false, title: 'The offset has no record any more' },
+  read_only: { exitCode: 1, httpStatus: 403, retryable: false, title: 'The server only reads' },
+  stopping: { exitCode: 1, httpStatus: 503, retryable: true, title: 'The server is stopping' },
+  address_unavailable: {
+    exitCode: 1,
+    httpStatus: 500,
+    retryable: false,
+    title: 'The address cannot be listened on',
+  },
+  malformed_request: { exitCode: 1, httpStatus: 400, retryable: false, title: 'The request is not HTTP' },
+  unauthorized: { exitCode: 1, httpStatus: 401, retryable: false, title: 'A token is needed' },
+  forbidden: { exitCode: 1, httpStatus: 403, retryable: false, title: 'The request comes from elsewhere' },
+  no_such_resource: { exitCode: 1, httpStatus: 404, retryable: false, title: 'There is no such resource' },
+  method_not_allowed: {
+    exitCode: 1,
+    httpStatus: 405,
+    retryable: false,
+    title: 'The resource does not take this method',
+  },
+  not_acceptable: {
+    exitCode: 1,
+    httpStatus: 406,
+    retryable: false,
+    title: 'The answer cannot be given in a form that was asked for',
+  },
+  request_timeout: { exitCode: 1, httpStatus: 408, retryable: true, title: 'The request came too slowly' },
+  unsupported_media_type: {
+    exitCode: 1,
+    httpStatus: 415,
+    retryable: false,
+    title: 'The body is in a form that is not understood',
+  },
+  headers_too_large: { exitCode: 1, httpStatus: 431, retryable: false, title: 'The headers are too large' },
+  internal_error: {
+    exitCode: 1,
+    httpStatus: 500,
+    retryable: false,
+    title: 'The server met a case it does not know',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERROR_TABLE;

@@ -22,10 +22,25 @@ export {
 } from './data-directory.ts';
 export { compactTopic, type CompactOptions, type CompactReport } from './compact.ts';
 export { FRAME_HEADER_BYTES, GAP_REASON, MAX_RECORD_BYTES } from './format/frame.ts';
+export { frameLinesAhead } from './framed-lines.ts';
+export { LinesSource } from './record-sources.ts';
 export { createKernel, KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
 export type { FrameLinesResult, Kernel, Region } from './kernel/kernel.ts';
-export type { Ack, AppendOptions, FramedBatch } from './log.ts';
-export type { BytesStep, DamageStep, EmitStep, EndStep, GapStep, LogReader } from './log-reader.ts';
+export { missingAsJson, NotAPayload, payloadAsJson, payloadFromJson, recordAsJson } from './json-records.ts';
+export type { Ack, AppendOptions, BatchReport, FramedBatch } from './log.ts';
+export type {
+  BytesStep,
+  DamageStep,
+  EmitStep,
+  EndStep,
+  GapStep,
+  LogReader,
+  ReadLimits,
+  RecordsStep,
+  RunStep,
+} from './log-reader.ts';
+export type { RecordView } from './segment-cursor.ts';
+export type { HighWatermark } from './format/high-watermark.ts';
 export {
   parseOffsetSpec,
   resolveOffset,
@@ -33,6 +48,7 @@ export {
   type OffsetPoint,
   type OffsetRange,
 } from './offset-spec.ts';
+export { resolveRange, type ConsumeRange } from './offset-range.ts';
 export {
   listRecoveryRuns,
   purgeRecovery,

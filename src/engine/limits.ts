@@ -39,6 +39,12 @@ export const DEFAULT_BATCH_BYTES = 1024 * 1024;
 /** Largest record that `produce` takes unless it is told otherwise. */
 export const DEFAULT_MAX_RECORD_BYTES = 16 * 1024 * 1024;
 
+/** How long `serve` waits for the lock of a topic: a client waits behind it. */
+export const SERVE_LOCK_TIMEOUT_MS = 5000;
+
+/** A request of `serve` must have come wholly within this time, and a reader take something of its answer. */
+export const DEFAULT_REQUEST_TIMEOUT_MS = 60_000;
+
 /** A reader asks the disk for this much at a time; one frame may still be up to MAX_BATCH_BYTES. */
 export const READ_CHUNK_BYTES = 1024 * 1024;
 

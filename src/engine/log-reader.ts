@@ -8,7 +8,7 @@
 import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import type { FileHandle, FileStatus } from './io/file-system.ts';
-import { KERNEL_OUTPUT } from './kernel/index.ts';
+import { KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
 import type { EmitRequest } from './kernel/kernel.ts';
 import { isDeleted, isFailed, openMark, peekMark, readMark } from './mark-file.ts';
 import { findNextFrame } from './next-frame.ts';
@@ -63,7 +63,19 @@ export interface RecordsStep {
   readonly type: 'records';
   readonly firstOffset: number;
   readonly nextOffset: number;
+  /** Headers included. */
+  readonly frameBytes: number;
   readonly records: readonly RecordView[];
+}
+
+/** Records that check out, without a look at each. */
+export interface RunStep {
+  readonly type: 'records';
+  readonly firstOffset: number;
+  readonly nextOffset: number;
+  readonly recordCount: number;
+  /** Headers included. */
+  readonly frameBytes: number;
 }
 
 /** Payloads with what stands between them; `bytes` is valid as in RecordsStep. */
@@ -76,6 +88,7 @@ export interface BytesStep {
 }
 
 export type ReadStep = RecordsStep | GapStep | DamageStep | EndStep;
+export type SkimStep = RunStep | GapStep | DamageStep | EndStep;
 export type EmitStep = BytesStep | GapStep | DamageStep | EndStep;
 
 /** Index entries behind damage that are tried as hints. */
@@ -148,6 +161,12 @@ export class LogReader {
     return this.#isMarkAssumed;
   }
 
+  /** Goes on at another offset, before `mark.nextOffset` or at it. */
+  seek(offset: number): void {
+    this.#forgetCursor();
+    this.#nextOffset = offset;
+  }
+
   /** The next records, as views. */
   read(limits: ReadLimits): ReadStep {
     return this.#step(limits, (cursor, bounds) => {
@@ -155,7 +174,20 @@ export class LogReader {
       const step = cursor.check(bounds);
       if (step.type !== 'records') return step;
       const records = recordViews(this.#context.kernel, firstOffset, step.result);
-      return { type: 'records', firstOffset, nextOffset: cursor.offset, records };
+      const frameBytes = step.result.inputEnd - KERNEL_INPUT.start;
+      return { type: 'records', firstOffset, nextOffset: cursor.offset, frameBytes, records };
+    });
+  }
+
+  /** Moves past the next records, checked: how many there are and how much. */
+  skim(limits: ReadLimits): SkimStep {
+    return this.#step<RunStep>(limits, (cursor, bounds) => {
+      const firstOffset = cursor.offset;
+      const step = cursor.check(bounds);
+      if (step.type !== 'records') return step;
+      const { recordCount, inputEnd } = step.result;
+      const frameBytes = inputEnd - KERNEL_INPUT.start;
+      return { type: 'records', firstOffset, nextOffset: cursor.offset, recordCount, frameBytes };
     });
   }
 

@@ -49,6 +49,15 @@ export interface AppendOptions {
   readonly expectedOffset?: number | undefined;
 }
 
+/** What one write and one sync have made durable: the records of every append that shared them. */
+export interface BatchReport {
+  readonly appendCount: number;
+  readonly recordCount: number;
+  readonly frameBytes: number;
+  /** From the beginning of the write to the end of the sync. */
+  readonly durationMs: number;
+}
+
 export interface LogOptions {
   readonly lockTimeoutMs: number;
   /** Told what does not fail an append but should be known: an index dropped, a mark not synced. */
@@ -57,6 +66,8 @@ export interface LogOptions {
   readonly readSettings: () => TopicSettings;
   /** Called under the lock after a roll, with the new mark: retention. Returns the mark it leaves. */
   readonly afterRoll: (hold: LockHold, mark: HighWatermark) => Promise<HighWatermark>;
+  /** Told of every batch that was written and synced. */
+  readonly onBatch: (batch: BatchReport) => void;
 }
 
 interface PendingAppend {
@@ -311,13 +322,16 @@ export class Log {
     const mark = this.#mark as HighWatermark;
     const stamp = { firstOffset: mark.nextOffset, timestamp: timestampFor(mark, clock, group[0]?.source) };
     const recordCount = group.reduce((sum, pending) => sum + pending.source.recordCount, 0);
+    const beganMs = performance.now();
     await this.#store(hold, group, stamp);
+    const durationMs = performance.now() - beganMs;
     this.#moveMark(hold, {
       ...mark,
       nextOffset: mark.nextOffset + recordCount,
       position: mark.position + frameBytes,
       timestamp: stamp.timestamp,
     });
+    this.#options.onBatch({ appendCount: group.length, recordCount, frameBytes, durationMs });
     return () => {
       this.#acknowledge(group, stamp);
     };

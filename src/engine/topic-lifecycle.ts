@@ -121,7 +121,7 @@ async function makeMissing(context: TopicContext, hold: LockHold): Promise<void>
 }
 
 /** `mkdir -p`, each entry durable. */
-async function makeDirectories(fileSystem: FileSystem, path: string): Promise<void> {
+export async function makeDirectories(fileSystem: FileSystem, path: string): Promise<void> {
   if (fileSystem.status(path)?.isDirectory === true) return;
   const parent = dirname(path);
   if (parent !== path) await makeDirectories(fileSystem, parent);

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { openGroup, listGroups, type ConsumerGroup, type GroupStatus } from './consumer-group.ts';
 import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
-import { Log, type Ack, type AppendOptions, type FramedBatch } from './log.ts';
+import { Log, type Ack, type AppendOptions, type BatchReport, type FramedBatch } from './log.ts';
 import { LogReader } from './log-reader.ts';
 import { isDeleted, openMark, peekMark, readMark, writeMark } from './mark-file.ts';
 import { MAX_OFFSET, READ_CHUNK_BYTES } from './limits.ts';
@@ -76,6 +76,8 @@ export interface TopicOptions {
   readonly onWarning: (sentence: string) => void;
   /** Told what retention deleted. */
   readonly onRetention: (topic: string, report: RetentionReport) => void;
+  /** Told of every batch that was written and synced. */
+  readonly onBatch: (topic: string, batch: BatchReport) => void;
 }
 
 export class Topic {
@@ -178,6 +180,11 @@ export class Topic {
     }
   }
 
+  /** UUID of the topic, another for every topic ever made; undefined where topic.json is missing or unsound. */
+  get id(): string | undefined {
+    return readTopicSettings(this.#context)?.id;
+  }
+
   /** Where the topic begins and ends and what it holds. Costs one look at each segment's size. */
   async status(): Promise<TopicStatus> {
     const mark = await this.mark();
@@ -262,6 +269,9 @@ export class Topic {
       onWarning: this.#options.onWarning,
       readSettings: () => readTopicSettings(this.#context)?.settings ?? this.#warnOfSettings(),
       afterRoll: (hold, mark) => this.#retainAfterRoll(hold, mark),
+      onBatch: (batch) => {
+        this.#options.onBatch(this.name, batch);
+      },
     });
   }
 

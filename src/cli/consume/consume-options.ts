@@ -2,6 +2,7 @@
  * From consume's flags to what its use-case is asked for, and from its report to the exit status.
  */
 import {
+  missingAsJson,
   parseOffsetSpec,
   parseTime,
   type DamageStep,
@@ -12,7 +13,7 @@ import { NEWLINE_DELIMITER, NUL_DELIMITER } from '../delimiter.ts';
 import { EXIT } from '../exit-status.ts';
 import type { Messages } from '../messages.ts';
 import { usageError } from '../report-error.ts';
-import { missingAsJson, missingAsSentence } from '../views/missing-view.ts';
+import { missingAsSentence } from '../views/missing-view.ts';
 import type { ConsumeReport, ConsumeRequest } from './consume.ts';
 import { formatAsJson, type RecordFormatter } from './record-format.ts';
 

@@ -7,7 +7,9 @@
 import { accessSync, constants } from 'node:fs';
 import {
   READ_CHUNK_BYTES,
+  resolveRange,
   type BytesStep,
+  type ConsumeRange,
   type ConsumerGroup,
   type DamageStep,
   type DataDirectory,
@@ -19,7 +21,6 @@ import {
   type Topic,
 } from '../../engine/index.ts';
 import type { Output } from '../output.ts';
-import { resolveRange, type ConsumeRange } from './consume-range.ts';
 import { formatRecords, type RecordFormatter } from './record-format.ts';
 import { RecordOutput } from './record-output.ts';
 
@@ -99,6 +100,7 @@ async function openReader(
     groupOffset: group?.nextOffset,
     isFollowing: isWaiting(request),
     clamp: request.clamp,
+    clampWord: '--clamp',
   });
   return { reader: await topic.openReader({ from: range.fromOffset, onDamage: request.onDamage }), range };
 }

@@ -3,7 +3,7 @@
  * small writers; a token or modifier that there is not is refused by name.
  */
 import { isUtf8 } from 'node:buffer';
-import { FastQueueError, formatTime } from '../../engine/index.ts';
+import { FastQueueError, formatTime, recordAsJson } from '../../engine/index.ts';
 import { unescapeBytes } from '../delimiter.ts';
 
 /** One record as a formatter sees it. */
@@ -75,11 +75,8 @@ function readToken(format: string, at: number): [string, Part] {
 }
 
 /** One JSON object a line; a payload that is not UTF-8 goes as base64, so that the same bytes come back. */
-export function formatAsJson({ topic, offset, timestamp, payload }: FormattedRecord): [string] {
-  const content = isUtf8(payload)
-    ? { payload: payload.toString('utf8') }
-    : { payload_base64: payload.toString('base64') };
-  return [`${JSON.stringify({ type: 'record', topic, offset, timestamp, ...content })}\n`];
+export function formatAsJson(record: FormattedRecord): [string] {
+  return [`${JSON.stringify(recordAsJson(record.topic, record))}\n`];
 }
 
 /** The records' pieces as one stretch of bytes. Text is turned into bytes once for many records, not for each. */

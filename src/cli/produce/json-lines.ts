@@ -2,7 +2,7 @@
  * Reads back what `consume --json` prints: one object a line, its payload as text or base64. Exactly the bytes that were
  * consumed come out, a byte order mark included; what could not give them back exactly is refused.
  */
-import { FastQueueError } from '../../engine/index.ts';
+import { FastQueueError, NotAPayload, payloadFromJson } from '../../engine/index.ts';
 import type { ByteInput } from './byte-input.ts';
 
 export interface JsonRecord {
@@ -136,22 +136,12 @@ export class JsonLines {
   }
 
   #payloadOf(fields: Record<string, unknown>): Buffer {
-    const { payload: text, payload_base64: base64 } = fields;
-    if (typeof text === 'string' && base64 === undefined) {
-      const bytes = Buffer.from(text, 'utf8');
-      // A surrogate without its other half has no bytes of its own and would be stored as another character.
-      if (bytes.includes(REPLACEMENT) && bytes.toString('utf8') !== text) {
-        throw this.#malformed('has half a surrogate pair in its payload');
-      }
-      return bytes;
+    try {
+      return payloadFromJson(fields);
+    } catch (error) {
+      if (error instanceof NotAPayload) throw this.#malformed(error.message);
+      throw error;
     }
-    if (typeof base64 === 'string' && text === undefined) {
-      const bytes = Buffer.from(base64, 'base64');
-      if (bytes.toString('base64') !== base64)
-        throw this.#malformed('has a payload_base64 that is not base64');
-      return bytes;
-    }
-    throw this.#malformed('needs either "payload" or "payload_base64", as text');
   }
 
   #malformed(what: string): FastQueueError {
@@ -170,5 +160,3 @@ export class JsonLines {
     );
   }
 }
-
-const REPLACEMENT = Buffer.from('\ufffd');

@@ -1,5 +1,5 @@
 /**
- * Offsets that have no record, as consume tells them: a sentence for people, a line of JSON for programs.
+ * Offsets that have no record, as consume tells them to people.
  */
 import { GAP_REASON, type DamageStep, type GapStep } from '../../engine/index.ts';
 
@@ -19,25 +19,4 @@ export function missingAsSentence(missing: GapStep | DamageStep): string {
     default:
       return `${offsets} left without records, for reason ${missing.reason}`;
   }
-}
-
-/** The same as an object; damage that was stepped over is a gap that recovery has not recorded yet. */
-export function missingAsJson(topic: string, missing: GapStep | DamageStep): object {
-  if (missing.type === 'damage') {
-    const { offset, nextReadable, error } = missing;
-    const { path, position } = error.details;
-    return { type: 'gap', topic, offset, count: nextReadable - offset, reason: 'unreadable', path, position };
-  }
-  return {
-    type: 'gap',
-    topic,
-    offset: missing.offset,
-    count: missing.count,
-    reason: reasonName(missing.reason),
-  };
-}
-
-function reasonName(reason: GapStep['reason']): string | number {
-  if (reason === GAP_REASON.damage) return 'damage';
-  return reason === GAP_REASON.compaction ? 'compaction' : reason;
 }

@@ -1,13 +1,11 @@
 /**
- * From what somebody asked for (`-o`, `--since`, a group's position) to offsets: where to begin and where to end.
+ * From what somebody asked for (`-o`, `--since`, `offset=`, a group's position) to offsets: where to begin and where to
+ * end. One decision for the command line and for HTTP.
  */
-import {
-  FastQueueError,
-  MAX_OFFSET,
-  resolveOffset,
-  type OffsetRange,
-  type Topic,
-} from '../../engine/index.ts';
+import { FastQueueError } from './errors.ts';
+import { MAX_OFFSET } from './limits.ts';
+import { resolveOffset, type OffsetRange } from './offset-spec.ts';
+import type { Topic } from './topic.ts';
 
 export interface RangeRequest {
   readonly spec: OffsetRange;
@@ -16,6 +14,8 @@ export interface RangeRequest {
   readonly isFollowing: boolean;
   /** Move an offset outside the log to its nearest end. */
   readonly clamp: boolean;
+  /** How to ask for that, where the answer is a refusal: `--clamp`. */
+  readonly clampWord: string;
 }
 
 export interface ConsumeRange {
@@ -74,7 +74,7 @@ export async function resolveRange(
 function place(
   topic: Topic,
   offset: number,
-  options: { bounds: LogBounds; clamp: boolean; mayWait: boolean },
+  options: { bounds: LogBounds; clamp: boolean; clampWord: string; mayWait: boolean },
 ): number {
   const { startOffset, nextOffset } = options.bounds;
   const endOffset = options.mayWait ? MAX_OFFSET : nextOffset;
@@ -84,7 +84,7 @@ function place(
   throw new FastQueueError(
     isRemoved ? 'offset_removed' : 'offset_out_of_range',
     `Offset ${offset} ${isRemoved ? 'was removed by retention' : 'is beyond the end'}: "${topic.name}" has offsets ` +
-      `${startOffset} to before ${nextOffset}. --clamp takes the nearest.`,
+      `${startOffset} to before ${nextOffset}. ${options.clampWord} takes the nearest.`,
     { topic: topic.name, offset, startOffset, endOffset: nextOffset },
   );
 }

@@ -1,0 +1,70 @@
+/**
+ * Records as JSON, and back: the lines of `consume --json`, which HTTP answers with too, and the fields that carry a
+ * payload in both directions. Exactly the bytes that went in come out; what could not give them back exactly is refused.
+ */
+import { isUtf8 } from 'node:buffer';
+import { GAP_REASON } from './format/frame.ts';
+import type { DamageStep, GapStep } from './log-reader.ts';
+
+/** A payload is text where it is UTF-8, else base64. */
+export type JsonPayload = { readonly payload: string } | { readonly payload_base64: string };
+
+export function payloadAsJson(payload: Buffer): JsonPayload {
+  return isUtf8(payload)
+    ? { payload: payload.toString('utf8') }
+    : { payload_base64: payload.toString('base64') };
+}
+
+/** One record as an object; field names are stable. */
+export function recordAsJson(
+  topic: string,
+  record: { readonly offset: number; readonly timestamp: number; readonly payload: Buffer },
+): object {
+  const { offset, timestamp, payload } = record;
+  return { type: 'record', topic, offset, timestamp, ...payloadAsJson(payload) };
+}
+
+/** Offsets without a record, likewise; damage that was stepped over is a gap that recovery has not recorded yet. */
+export function missingAsJson(topic: string, missing: GapStep | DamageStep): object {
+  if (missing.type === 'damage') {
+    const { offset, nextReadable, error } = missing;
+    const { path, position } = error.details;
+    return { type: 'gap', topic, offset, count: nextReadable - offset, reason: 'unreadable', path, position };
+  }
+  return {
+    type: 'gap',
+    topic,
+    offset: missing.offset,
+    count: missing.count,
+    reason: reasonName(missing.reason),
+  };
+}
+
+function reasonName(reason: GapStep['reason']): string | number {
+  if (reason === GAP_REASON.damage) return 'damage';
+  return reason === GAP_REASON.compaction ? 'compaction' : reason;
+}
+
+/** Why an object gives no payload, to follow "the record": `is not an object`. */
+export class NotAPayload extends Error {}
+
+const REPLACEMENT = Buffer.from('\ufffd');
+
+/** The payload that an object carries. @throws NotAPayload */
+export function payloadFromJson(fields: Readonly<Record<string, unknown>>): Buffer {
+  const { payload: text, payload_base64: base64 } = fields;
+  if (typeof text === 'string' && base64 === undefined) {
+    const bytes = Buffer.from(text, 'utf8');
+    // A surrogate without its other half has no bytes of its own and would be stored as another character.
+    if (bytes.includes(REPLACEMENT) && bytes.toString('utf8') !== text) {
+      throw new NotAPayload('has half a surrogate pair in its payload');
+    }
+    return bytes;
+  }
+  if (typeof base64 === 'string' && text === undefined) {
+    const bytes = Buffer.from(base64, 'base64');
+    if (bytes.toString('base64') !== base64) throw new NotAPayload('has a payload_base64 that is not base64');
+    return bytes;
+  }
+  throw new NotAPayload('needs either "payload" or "payload_base64", as text');
+}

@@ -1,0 +1,290 @@
+/**
+ * GET /topics/{topic}/messages: a range of records in the form that the client likes. Never moves anything.
+ *
+ * The answer says in its headers where it ends, so the walk to its end comes before its first byte; what is longer than
+ * one piece is read twice and never held whole.
+ */
+import { setImmediate as yieldToOthers } from 'node:timers/promises';
+import { FastQueueError, type LogReader, type Topic } from '../engine/index.ts';
+import { followAsEvents } from './event-stream.ts';
+import { ClientGone, type Exchange } from './exchange.ts';
+import { cutWhenStalled, untilGoneOrStopping, write } from './flow.ts';
+import {
+  EVENT_STREAM_MEDIA_TYPE,
+  JSON_MEDIA_TYPE,
+  NDJSON_MEDIA_TYPE,
+  OCTETS_MEDIA_TYPE,
+} from './media-types.ts';
+import { openRange, parseMessagesQuery, type MessagesQuery, type OpenRange } from './messages-query.ts';
+import { negotiate } from './negotiation.ts';
+import { invalid } from './query.ts';
+import { RangeWalk } from './range-walk.ts';
+import { asElements, asLines, type RecordForm } from './record-forms.ts';
+import type { ServerContext } from './server-context.ts';
+
+const FORMS = [JSON_MEDIA_TYPE, NDJSON_MEDIA_TYPE, EVENT_STREAM_MEDIA_TYPE, OCTETS_MEDIA_TYPE] as const;
+
+/** Bytes of the store that become text at once. */
+const PIECE_BYTES = 128 * 1024;
+
+/** After so many pieces others have their turn, whether the client takes its bytes at once or not. */
+const PIECES_PER_TURN = 4;
+
+export async function consume(context: ServerContext, exchange: Exchange, name: string): Promise<void> {
+  const form = negotiate(exchange.request.headers.accept, FORMS);
+  const query = parseMessagesQuery(exchange.search);
+  const topic = await context.dataDirectory.openTopic(name, { mode: 'read' });
+  if (form === EVENT_STREAM_MEDIA_TYPE) {
+    await followAsEvents(context, exchange, { topic, query });
+    return;
+  }
+  if (form === OCTETS_MEDIA_TYPE && query.givenLimit !== 1) {
+    throw invalid(`An answer as ${OCTETS_MEDIA_TYPE} is one record: ask with limit=1.`);
+  }
+  const open = await openRange(topic, query, { isFollowing: query.waitMs > 0 });
+  try {
+    await waitForFirst(context, exchange, { open, query });
+    const answer = new RangeAnswer(context, exchange, { topic, query, ...open });
+    if (form === OCTETS_MEDIA_TYPE) answer.sendPayload();
+    else await answer.send(form);
+  } finally {
+    open.reader.close();
+  }
+}
+
+/** At the end of the log: waits for a record, as long as the query says. */
+async function waitForFirst(
+  context: ServerContext,
+  exchange: Exchange,
+  { open, query }: { open: OpenRange; query: MessagesQuery },
+): Promise<void> {
+  const { reader, range } = open;
+  const isAtEnd = (): boolean =>
+    reader.nextOffset >= reader.mark.nextOffset && reader.nextOffset < range.untilOffset;
+  if (query.waitMs === 0 || !isAtEnd()) return;
+  const deadlineMs = Date.now() + query.waitMs;
+  const { signal, release } = untilGoneOrStopping(exchange, context.stopping);
+  try {
+    while (isAtEnd()) {
+      const outcome = await reader.waitForMore({
+        timeoutMs: Math.max(0, deadlineMs - Date.now()),
+        signal,
+      });
+      if (outcome !== 'more') break;
+      await reader.refresh();
+    }
+  } finally {
+    release();
+  }
+  if (exchange.isClosed) throw new ClientGone();
+}
+
+interface RangeAnswerParts extends OpenRange {
+  readonly topic: Topic;
+  readonly query: MessagesQuery;
+}
+
+class RangeAnswer {
+  readonly #context: ServerContext;
+  readonly #exchange: Exchange;
+  readonly #parts: RangeAnswerParts;
+  readonly #reader: LogReader;
+
+  constructor(context: ServerContext, exchange: Exchange, parts: RangeAnswerParts) {
+    this.#context = context;
+    this.#exchange = exchange;
+    this.#parts = parts;
+    this.#reader = parts.reader;
+  }
+
+  /** As a JSON document or as lines. */
+  async send(mediaType: typeof JSON_MEDIA_TYPE | typeof NDJSON_MEDIA_TYPE): Promise<void> {
+    const { topic, query, range } = this.#parts;
+    const fromOffset = this.#reader.nextOffset;
+    const walk = new RangeWalk(this.#reader, {
+      untilOffset: range.untilOffset,
+      untilTimestamp: range.untilTimestamp,
+      maxRecords: query.limit,
+      maxBytes: query.maxBytes,
+    });
+    const isDocument = mediaType === JSON_MEDIA_TYPE;
+    const toText: RecordForm = isDocument ? asElements : asLines;
+    const records = walk.next(PIECE_BYTES);
+    const firstText = records === undefined ? '' : toText(topic.name, records);
+    const firstEnd = walk.nextOffset;
+    await this.#walkToEnd(walk);
+    const headers = this.#headers(walk.nextOffset, mediaType);
+    const tag = this.#entityTag({ fromOffset, nextOffset: walk.nextOffset, mediaType });
+    if (tag !== undefined) {
+      headers.push('ETag', tag);
+      if (isNamed(tag, this.#exchange.request.headers['if-none-match'])) {
+        this.#exchange.begin(304, headers);
+        this.#exchange.response.end();
+        return;
+      }
+    }
+    if (walk.stoppedAt !== undefined) headers.push('FastQueue-Stopped-At', String(walk.stoppedAt.offset));
+    const [head, tail] = isDocument ? this.#document(walk) : ['', ''];
+    headers.push('Content-Type', mediaType);
+    if (firstEnd === walk.nextOffset || this.#exchange.isHead) {
+      this.#sendWhole(headers, `${head}${firstText}${tail}`, walk);
+      return;
+    }
+    this.#exchange.begin(200, headers);
+    await this.#write(head + firstText);
+    await this.#stream({ fromOffset: firstEnd, untilOffset: walk.nextOffset, isDocument, toText });
+    cutWhenStalled(this.#exchange, this.#context);
+    this.#exchange.response.end(tail);
+    this.#count(walk);
+  }
+
+  /** One payload as it is. */
+  sendPayload(): void {
+    const { topic, range } = this.#parts;
+    const step = this.#reader.read({ maxBytes: 1, maxRecords: 1, untilOffset: range.untilOffset });
+    if (step.type === 'gap') throw gapMet(topic.name, { offset: step.offset, next: this.#reader.nextOffset });
+    const [record] = step.type === 'records' ? step.records : [];
+    const headers = this.#headers(this.#reader.nextOffset, OCTETS_MEDIA_TYPE);
+    if (record === undefined) {
+      this.#exchange.begin(204, headers);
+      this.#exchange.response.end();
+      return;
+    }
+    headers.push('FastQueue-Offset', String(record.offset), 'FastQueue-Timestamp', String(record.timestamp));
+    headers.push('Content-Type', OCTETS_MEDIA_TYPE);
+    const tag = this.#entityTag({
+      fromOffset: record.offset,
+      nextOffset: record.offset + 1,
+      mediaType: OCTETS_MEDIA_TYPE,
+    });
+    if (tag !== undefined) headers.push('ETag', tag);
+    if (tag !== undefined && isNamed(tag, this.#exchange.request.headers['if-none-match'])) {
+      this.#exchange.begin(304, headers);
+      this.#exchange.response.end();
+      return;
+    }
+    // Out of the kernel's memory, which belongs to others once this turn is over.
+    const payload = Buffer.from(record.payload);
+    cutWhenStalled(this.#exchange, this.#context);
+    this.#exchange.send(200, headers, payload);
+    this.#context.metrics.countOut(topic.name, { recordCount: 1, byteCount: payload.length });
+  }
+
+  async #walkToEnd(walk: RangeWalk): Promise<void> {
+    while (!walk.hasEnded && walk.skim()) await yieldToOthers();
+  }
+
+  #document(walk: RangeWalk): [head: string, tail: string] {
+    const { topic } = this.#parts;
+    const { startOffset, nextOffset: endOffset } = this.#reader.mark;
+    const { stoppedAt } = walk;
+    const rest = {
+      nextOffset: walk.nextOffset,
+      startOffset,
+      endOffset,
+      ...(stoppedAt === undefined
+        ? {}
+        : {
+            stoppedAt: {
+              offset: stoppedAt.offset,
+              nextReadable: stoppedAt.nextReadable,
+              code: 'damaged',
+            },
+          }),
+    };
+    return [`{"topic":"${topic.name}","messages":[`, `],${JSON.stringify(rest).slice(1)}\n`];
+  }
+
+  #sendWhole(headers: string[], text: string, walk: RangeWalk): void {
+    cutWhenStalled(this.#exchange, this.#context);
+    this.#exchange.send(200, headers, text);
+    if (!this.#exchange.isHead) this.#count(walk);
+  }
+
+  #count(walk: RangeWalk): void {
+    this.#context.metrics.countOut(this.#parts.topic.name, {
+      recordCount: walk.recordCount,
+      byteCount: walk.payloadBytes,
+    });
+  }
+
+  /** Reads the rest of the range once more and writes it, piece by piece. */
+  async #stream(rest: {
+    fromOffset: number;
+    untilOffset: number;
+    isDocument: boolean;
+    toText: RecordForm;
+  }): Promise<void> {
+    this.#reader.seek(rest.fromOffset);
+    const walk = new RangeWalk(this.#reader, {
+      untilOffset: rest.untilOffset,
+      untilTimestamp: undefined,
+      maxRecords: Infinity,
+      maxBytes: Infinity,
+    });
+    const { topic } = this.#parts;
+    for (let pieceCount = 1; ; pieceCount++) {
+      const records = walk.next(PIECE_BYTES);
+      if (records === undefined) break;
+      const text = rest.toText(topic.name, records);
+      await this.#write(rest.isDocument ? `,${text}` : text);
+      if (pieceCount % PIECES_PER_TURN === 0) await yieldToOthers();
+    }
+    // Between the two readings the log may have been damaged: an answer that is not whole must not look whole.
+    if (walk.stoppedAt !== undefined || walk.nextOffset < rest.untilOffset) throw new ClientGone();
+  }
+
+  #write(text: string): Promise<void> {
+    return write(this.#exchange, Buffer.from(text), this.#context);
+  }
+
+  #headers(nextOffset: number, mediaType: string): string[] {
+    const { startOffset, nextOffset: endOffset } = this.#reader.mark;
+    return [
+      'FastQueue-Next-Offset',
+      String(nextOffset),
+      'FastQueue-Start-Offset',
+      String(startOffset),
+      'FastQueue-End-Offset',
+      String(endOffset),
+      'Link',
+      `<${this.#linkToNext(nextOffset)}>; rel="next"`,
+      'Vary',
+      'Accept',
+      ...(mediaType === JSON_MEDIA_TYPE ? [] : ['X-Content-Type-Options', 'nosniff']),
+    ];
+  }
+
+  #linkToNext(nextOffset: number): string {
+    const { topic, query, range } = this.#parts;
+    const hasEnd = query.spec.until !== undefined && range.untilTimestamp === undefined;
+    const offset = hasEnd ? `${nextOffset}:${Math.max(nextOffset, range.untilOffset)}` : String(nextOffset);
+    return `/topics/${topic.name}/messages?offset=${offset}${query.otherParameters}`;
+  }
+
+  /** Undefined where the same question may have another answer: at the end of the log. */
+  #entityTag(range: { fromOffset: number; nextOffset: number; mediaType: string }): string | undefined {
+    const { mark } = this.#reader;
+    if (range.nextOffset >= mark.nextOffset) return undefined;
+    const { id } = this.#parts.topic;
+    if (id === undefined) return undefined;
+    const form = FORMS.findIndex((mediaType) => mediaType === range.mediaType);
+    return `W/"${id}-${mark.generation}-${range.fromOffset}-${range.nextOffset}-${form}"`;
+  }
+}
+
+/** Weakly compared: a header may name several tags, or any. */
+function isNamed(tag: string, ifNoneMatch: string | undefined): boolean {
+  if (ifNoneMatch === undefined) return false;
+  if (ifNoneMatch.trim() === '*') return true;
+  const opaque = tag.replace(/^W\//, '');
+  return ifNoneMatch.split(',').some((named) => named.trim().replace(/^W\//, '') === opaque);
+}
+
+function gapMet(topic: string, gap: { offset: number; next: number }): FastQueueError {
+  return new FastQueueError(
+    'gap',
+    `Offset ${gap.offset} of "${topic}" has no record any more. Reading goes on at offset ${gap.next}.`,
+    { topic, offset: gap.offset, nextReadable: gap.next },
+  );
+}

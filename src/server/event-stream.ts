@@ -1,0 +1,160 @@
+/**
+ * GET /topics/{topic}/messages as `text/event-stream`: records as they become durable, for ever. The id of an event is
+ * the offset of its record, and a client that comes back with the last one goes on behind it. Offsets without a record
+ * are told as `gap`; damage as `damage`, and ends the stream.
+ */
+import { FastQueueError, missingAsJson, type GapStep, type LogReader, type Topic } from '../engine/index.ts';
+import { ClientGone, type Exchange } from './exchange.ts';
+import { untilGoneOrStopping, write } from './flow.ts';
+import { EVENT_STREAM_MEDIA_TYPE } from './media-types.ts';
+import { openRange, type MessagesQuery } from './messages-query.ts';
+import { problemOf } from './problem.ts';
+import { invalid } from './query.ts';
+import { asEvents } from './record-forms.ts';
+import type { ServerContext } from './server-context.ts';
+
+/** A stream that has nothing to say says so, so that what stands between knows that it lives. */
+const COMMENT_INTERVAL_MS = 15_000;
+
+/** Bytes of the store that become events at once. */
+const PIECE_BYTES = 64 * 1024;
+
+export async function followAsEvents(
+  context: ServerContext,
+  exchange: Exchange,
+  asked: { topic: Topic; query: MessagesQuery },
+): Promise<void> {
+  const { topic, query } = asked;
+  if (query.waitMs > 0) throw invalid('A stream of events waits by itself: it takes no wait.');
+  const { reader, range } = await openRange(topic, resumed(exchange, query), { isFollowing: true });
+  const { signal, release } = untilGoneOrStopping(exchange, context.stopping);
+  try {
+    exchange.begin(200, [
+      'Content-Type',
+      EVENT_STREAM_MEDIA_TYPE,
+      'Cache-Control',
+      'no-store',
+      'X-Accel-Buffering',
+      'no',
+      'FastQueue-Next-Offset',
+      String(reader.nextOffset),
+      'FastQueue-Start-Offset',
+      String(reader.mark.startOffset),
+      'FastQueue-End-Offset',
+      String(reader.mark.nextOffset),
+      'Link',
+      `</topics/${topic.name}/messages?offset=${reader.nextOffset}>; rel="next"`,
+    ]);
+    if (!exchange.isHead) {
+      const stream = new EventStream(context, exchange, { topic, reader, signal });
+      await stream.run({ ...range, maxRecords: query.givenLimit ?? Infinity });
+    }
+    exchange.response.end();
+  } finally {
+    release();
+    reader.close();
+  }
+}
+
+/** Where a client that comes back goes on: behind the last event it has seen, whatever the address says. */
+function resumed(exchange: Exchange, query: MessagesQuery): MessagesQuery {
+  const lastId = exchange.request.headers['last-event-id'];
+  if (lastId === undefined || lastId === '') return query;
+  const lastOffset = typeof lastId === 'string' && /^\d+$/.test(lastId) ? Number(lastId) : NaN;
+  if (!Number.isSafeInteger(lastOffset + 1)) {
+    throw invalid('Last-Event-ID must be the offset of the last event: a whole number from 0.');
+  }
+  return { ...query, spec: { ...query.spec, from: { type: 'offset', offset: lastOffset + 1 } } };
+}
+
+interface StreamBounds {
+  readonly untilOffset: number;
+  readonly untilTimestamp: number | undefined;
+  readonly maxRecords: number;
+}
+
+class EventStream {
+  readonly #context: ServerContext;
+  readonly #exchange: Exchange;
+  readonly #topic: Topic;
+  readonly #reader: LogReader;
+  readonly #signal: AbortSignal;
+
+  constructor(
+    context: ServerContext,
+    exchange: Exchange,
+    parts: { topic: Topic; reader: LogReader; signal: AbortSignal },
+  ) {
+    this.#context = context;
+    this.#exchange = exchange;
+    this.#topic = parts.topic;
+    this.#reader = parts.reader;
+    this.#signal = parts.signal;
+  }
+
+  /** Resolves when the range has ended, the server stops, or what ends the stream was told. @throws ClientGone */
+  async run(bounds: StreamBounds): Promise<void> {
+    // The client knows that it is connected before the first record.
+    await this.#write(`: from offset ${this.#reader.nextOffset}\n\n`);
+    try {
+      await this.#follow(bounds);
+    } catch (error) {
+      if (error instanceof ClientGone) throw error;
+      await this.#tellEnd(error);
+    }
+  }
+
+  async #follow(bounds: StreamBounds): Promise<void> {
+    let roomCount = bounds.maxRecords;
+    while (roomCount > 0 && !this.#signal.aborted) {
+      const step = this.#reader.read({
+        maxBytes: PIECE_BYTES,
+        maxRecords: roomCount,
+        untilOffset: bounds.untilOffset,
+      });
+      if (step.type === 'end') {
+        if (this.#reader.nextOffset >= bounds.untilOffset) return;
+        await this.#waitForMore();
+      } else if (step.type === 'gap') {
+        await this.#write(gapEvent(this.#topic.name, step));
+      } else if (step.type === 'records') {
+        const { untilTimestamp = Infinity } = bounds;
+        const records = step.records.filter(({ timestamp }) => timestamp < untilTimestamp);
+        roomCount -= records.length;
+        this.#context.metrics.countOut(this.#topic.name, {
+          recordCount: records.length,
+          byteCount: records.reduce((sum, { payload }) => sum + payload.length, 0),
+        });
+        await this.#write(asEvents(this.#topic.name, records));
+        if (records.length < step.records.length) return;
+      }
+    }
+  }
+
+  async #waitForMore(): Promise<void> {
+    const outcome = await this.#reader.waitForMore({ timeoutMs: COMMENT_INTERVAL_MS, signal: this.#signal });
+    if (outcome === 'timeout') await this.#write(': nothing new\n\n');
+    else if (outcome === 'more') await this.#reader.refresh();
+    else if (this.#exchange.isClosed) throw new ClientGone();
+  }
+
+  /** Damage, a topic that was deleted, a disk that fails: the last event says what it was. */
+  async #tellEnd(error: unknown): Promise<void> {
+    const isDamage = error instanceof FastQueueError && error.code === 'damaged';
+    this.#context.metrics.countError(error);
+    const { body } = problemOf(error, {
+      instance: this.#exchange.path,
+      dataDirectory: this.#context.dataDirectory.path,
+    });
+    await this.#write(`event: ${isDamage ? 'damage' : 'problem'}\ndata: ${body.trimEnd()}\n\n`);
+  }
+
+  #write(text: string): Promise<void> {
+    return write(this.#exchange, Buffer.from(text), this.#context);
+  }
+}
+
+/** The id is the last of the offsets, so that a client that comes back goes on behind them. */
+function gapEvent(topic: string, gap: GapStep): string {
+  return `event: gap\nid: ${gap.offset + gap.count - 1}\ndata: ${JSON.stringify(missingAsJson(topic, gap))}\n\n`;
+}

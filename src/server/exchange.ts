@@ -1,0 +1,83 @@
+/**
+ * One request and its answer. Every answer goes through here, so that what each of them carries is decided once:
+ * lengths, the connection's end while the server stops, the headers that let another origin read it.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { JSON_MEDIA_TYPE } from './media-types.ts';
+import { problemOf, type Problem } from './problem.ts';
+
+/** The client went away before its answer: nobody is told. */
+export class ClientGone extends Error {}
+
+export class Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Without the query, as it came. */
+  readonly path: string;
+  /** What follows the question mark; undefined where there is none. */
+  readonly search: string | undefined;
+  readonly isHead: boolean;
+  /** Headers that the answer gets whatever it is, names and values in turn. */
+  readonly commonHeaders: string[] = [];
+  /** The client waits for `100 Continue` before it sends the body. */
+  awaitsContinue = false;
+
+  constructor(request: IncomingMessage, response: ServerResponse) {
+    this.request = request;
+    this.response = response;
+    this.isHead = request.method === 'HEAD';
+    const url = withoutAuthority(request.url ?? '/');
+    const question = url.indexOf('?');
+    this.path = question === -1 ? url : url.slice(0, question);
+    this.search = question === -1 ? undefined : url.slice(question + 1);
+  }
+
+  /** True once the client has gone away or the answer was cut. */
+  get isClosed(): boolean {
+    return this.response.destroyed || this.request.socket.destroyed;
+  }
+
+  /** A whole answer. `body` is text of ASCII characters, or bytes. */
+  send(status: number, headers: readonly string[], body: Buffer | string): void {
+    const byteCount = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+    this.begin(status, [...headers, 'Content-Length', String(byteCount)]);
+    if (this.isHead) this.response.end();
+    else this.response.end(body);
+  }
+
+  sendJson(status: number, document: object, headers: readonly string[] = []): void {
+    this.send(status, ['Content-Type', JSON_MEDIA_TYPE, ...headers], `${JSON.stringify(document)}\n`);
+  }
+
+  /** Status and headers; the body follows by `response.write`. */
+  begin(status: number, headers: readonly string[]): void {
+    this.response.writeHead(
+      status,
+      this.commonHeaders.length === 0 ? (headers as string[]) : [...headers, ...this.commonHeaders],
+    );
+  }
+
+  /**
+   * Answers with what went wrong. Where the answer has begun already it is cut, which the client can see.
+   *
+   * @returns the problem, or undefined where nobody could be told
+   */
+  fail(error: unknown, context: { dataDirectory: string; headers?: readonly string[] }): Problem | undefined {
+    if (this.response.headersSent) {
+      this.response.destroy();
+      return undefined;
+    }
+    const problem = problemOf(error, {
+      instance: this.search === undefined ? this.path : `${this.path}?${this.search}`,
+      dataDirectory: context.dataDirectory,
+    });
+    this.send(problem.status, [...problem.headers, ...(context.headers ?? [])], problem.body);
+    return problem;
+  }
+}
+
+/** A proxy's request names the whole address. */
+function withoutAuthority(url: string): string {
+  if (url.startsWith('/')) return url;
+  return /^https?:\/\/[^/?#]*(.*)$/s.exec(url)?.[1]?.replace(/^(?!\/)/, '/') ?? url;
+}

@@ -1,0 +1,62 @@
+/**
+ * Answers of any length to readers of any speed: whoever writes waits until there is room, and a reader that takes
+ * nothing for too long is cut.
+ */
+import { ClientGone, type Exchange } from './exchange.ts';
+
+/**
+ * Writes a piece of the body; resolves when there is room for the next.
+ *
+ * @throws ClientGone once the client has gone away, or was cut
+ */
+export async function write(
+  exchange: Exchange,
+  piece: Buffer | string,
+  options: { stallTimeoutMs: number },
+): Promise<void> {
+  if (exchange.isClosed) throw new ClientGone();
+  if (exchange.response.write(piece)) return;
+  const { response } = exchange;
+  // A socket with nobody listening for its timeout is destroyed by it; bytes that are taken start it anew.
+  cutWhenStalled(exchange, options);
+  await new Promise<void>((resolve, reject) => {
+    const settle = (): void => {
+      response.off('drain', settle);
+      response.off('close', settle);
+      if (exchange.isClosed) {
+        reject(new ClientGone());
+        return;
+      }
+      response.socket?.setTimeout(0);
+      resolve();
+    };
+    response.once('drain', settle);
+    response.once('close', settle);
+  });
+}
+
+/** From now on the connection is cut where nothing moves for too long: before the last piece of a large answer. */
+export function cutWhenStalled(exchange: Exchange, options: { stallTimeoutMs: number }): void {
+  exchange.response.socket?.setTimeout(options.stallTimeoutMs);
+}
+
+/** Aborted when the client goes away or the server stops. Call `release` when nobody listens any more. */
+export function untilGoneOrStopping(
+  exchange: Exchange,
+  stopping: AbortSignal,
+): { signal: AbortSignal; release: () => void } {
+  const gone = new AbortController();
+  const abort = (): void => {
+    gone.abort();
+  };
+  exchange.response.once('close', abort);
+  stopping.addEventListener('abort', abort, { once: true });
+  if (stopping.aborted || exchange.isClosed) abort();
+  return {
+    signal: gone.signal,
+    release: () => {
+      exchange.response.off('close', abort);
+      stopping.removeEventListener('abort', abort);
+    },
+  };
+}

@@ -1,0 +1,130 @@
+/**
+ * POST /topics/{topic}/messages: a body becomes one batch, checked whole before anything is written, and answered once
+ * it is durable.
+ */
+import {
+  FastQueueError,
+  LinesSource,
+  NotAPayload,
+  payloadFromJson,
+  type Ack,
+  type AppendOptions,
+} from '../engine/index.ts';
+import type { Exchange } from './exchange.ts';
+import { JSON_MEDIA_TYPE, NDJSON_MEDIA_TYPE, RECORDS_MEDIA_TYPE } from './media-types.ts';
+import { mediaTypeOf } from './negotiation.ts';
+import { parseQuery } from './query.ts';
+import type { RequestBody } from './request-body.ts';
+import type { ServerContext } from './server-context.ts';
+
+/** Lines up to this size share a batch with what others post; more of them are framed at once and go alone. */
+const SHARED_BATCH_BYTES = 64 * 1024;
+
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
+export async function publish(context: ServerContext, exchange: Exchange, name: string): Promise<void> {
+  parseQuery(exchange.search, []);
+  const { headers } = exchange.request;
+  refuseEncoded(headers['content-encoding']);
+  const condition = conditionOf(headers['fastqueue-expected-offset']);
+  const body = await context.bodies.read(exchange);
+  let ack: Ack;
+  try {
+    ack = await append(context, { name, body, condition, mediaType: mediaTypeOf(headers['content-type']) });
+  } catch (error) {
+    context.health.noteFailure(error, body.byteCount);
+    throw error;
+  } finally {
+    body.release();
+  }
+  context.health.noteSuccess();
+  const { topic, offset, count } = ack;
+  exchange.send(
+    201,
+    [
+      'Location',
+      `/topics/${topic}/messages?offset=${offset}&limit=${count}`,
+      'Content-Type',
+      JSON_MEDIA_TYPE,
+    ],
+    `{"topic":"${topic}","offset":${offset},"lastOffset":${ack.lastOffset},"nextOffset":${ack.nextOffset},"count":${count},"timestamp":${ack.timestamp}}\n`,
+  );
+}
+
+interface Publication {
+  readonly name: string;
+  readonly body: RequestBody;
+  readonly condition: AppendOptions;
+  readonly mediaType: string | undefined;
+}
+
+function append(context: ServerContext, publication: Publication): Promise<Ack> {
+  const { name, body, condition, mediaType } = publication;
+  switch (mediaType) {
+    case NDJSON_MEDIA_TYPE: {
+      if (body.byteCount > SHARED_BATCH_BYTES) {
+        return context.topics.append(name, (topic) => context.lines.append(topic, body, condition));
+      }
+      const lines = new LinesSource(wholeOf(body));
+      return context.topics.append(name, (topic) => topic.appendSource(lines, condition));
+    }
+    case RECORDS_MEDIA_TYPE: {
+      const payloads = parseRecords(wholeOf(body));
+      return context.topics.append(name, (topic) => topic.append(payloads, condition));
+    }
+    case undefined:
+    default: {
+      const payload = wholeOf(body);
+      return context.topics.append(name, (topic) => topic.append([payload], condition));
+    }
+  }
+}
+
+function wholeOf({ chunks }: RequestBody): Buffer {
+  const [first] = chunks;
+  return chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
+}
+
+/** @throws FastQueueError `malformed_input`, naming the record */
+function parseRecords(body: Buffer): Buffer[] {
+  let document: unknown;
+  try {
+    document = JSON.parse(decoder.decode(body));
+  } catch {
+    throw malformed('The body is not JSON.');
+  }
+  const records: unknown =
+    typeof document === 'object' && document !== null && 'records' in document ? document.records : undefined;
+  if (!Array.isArray(records)) throw malformed('The body is not an object with an array "records".');
+  return records.map((record: unknown, index) => {
+    try {
+      if (typeof record !== 'object' || record === null) throw new NotAPayload('is not an object');
+      return payloadFromJson(record as Record<string, unknown>);
+    } catch (error) {
+      if (error instanceof NotAPayload) throw malformed(`Record ${index + 1} ${error.message}.`);
+      throw error;
+    }
+  });
+}
+
+function malformed(sentence: string): FastQueueError {
+  return new FastQueueError('malformed_input', `${sentence} Nothing was written.`, { sideEffects: 'none' });
+}
+
+function refuseEncoded(encoding: string | undefined): void {
+  if (encoding === undefined || encoding.toLowerCase() === 'identity') return;
+  throw new FastQueueError(
+    'unsupported_media_type',
+    `A body is stored as it comes and none is unpacked: ${JSON.stringify(encoding)} is not understood as Content-Encoding, only identity.`,
+  );
+}
+
+function conditionOf(header: string | string[] | undefined): AppendOptions {
+  if (header === undefined) return {};
+  const offset = typeof header === 'string' && /^\d+$/.test(header) ? Number(header) : NaN;
+  if (Number.isSafeInteger(offset)) return { expectedOffset: offset };
+  throw new FastQueueError(
+    'invalid_argument',
+    'FastQueue-Expected-Offset must be a whole number from 0 to 2^53 − 1.',
+  );
+}

@@ -1,0 +1,336 @@
+/**
+ * The HTTP server: node:http over the engine. Owns the listener, limits and timeouts, what every request passes through,
+ * and the end: stop accepting, let what is in flight finish, sync, close.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { isIP, Server as NetServer, type AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { FastQueueError, type DataDirectory } from '../engine/index.ts';
+import { ClientGone, Exchange } from './exchange.ts';
+import { Gate, PREFLIGHT_HEADERS } from './gate.ts';
+import { HealthCheck, stopping } from './health.ts';
+import { Maintenance } from './maintenance.ts';
+import type { Metrics } from './metrics.ts';
+import { problemOf } from './problem.ts';
+import { LinesAppender } from './lines-appender.ts';
+import { BodyReader } from './request-body.ts';
+import { allowedMethods, handlerOf, routeOf, type Route } from './router.ts';
+import type { ServerContext } from './server-context.ts';
+import { TopicCache } from './topic-cache.ts';
+
+export interface ServerOptions {
+  readonly dataDirectory: DataDirectory;
+  /** Told of every batch of the data directory by whoever made it. */
+  readonly metrics: Metrics;
+  readonly version: string;
+  readonly host: string;
+  /** 0: any that is free. */
+  readonly port: number;
+  readonly isReadOnly: boolean;
+  /** False: posting to a topic that there is not is refused. */
+  readonly mayCreate: boolean;
+  readonly maxBodyBytes: number;
+  readonly requestTimeoutMs: number;
+  readonly allowedOrigins: readonly string[];
+  readonly token: string | undefined;
+  readonly log: ServerLog;
+}
+
+/** Where the server says what happens to it. */
+export interface ServerLog {
+  /** True where every request is to be told. */
+  readonly wantsRequests: boolean;
+  request(entry: { method: string; path: string; status: number; durationMs: number }): void;
+  warn(sentence: string): void;
+  /** What nobody has foreseen, with its stack. */
+  failure(error: unknown): void;
+}
+
+const MAX_HEADER_BYTES = 16 * 1024;
+const MAX_HEADER_COUNT = 100;
+const MAX_CONNECTIONS = 1024;
+const KEEP_ALIVE_MS = 60_000;
+/** The head of a request is small: who needs longer for it is no client. */
+const HEADERS_TIMEOUT_MS = 10_000;
+
+/** How long what is in flight may take once the server was told to stop. */
+const GRACE_MS = 10_000;
+
+/** Connections that have nothing to say for so long after the server was told to stop are closed. */
+const IDLE_CHECK_MS = 50;
+
+export class FastQueueServer {
+  readonly #options: ServerOptions;
+  readonly #server: Server;
+  readonly #context: ServerContext;
+  readonly #stop = new AbortController();
+  readonly #maintenance: Maintenance | undefined;
+  /** The latest answer on each connection. */
+  readonly #responses = new WeakMap<Duplex, ServerResponse>();
+  #gate: Gate | undefined;
+
+  /**
+   * Listens. The data directory is made if it is missing, unless the server only reads.
+   *
+   * @throws FastQueueError `address_unavailable`, `data_directory_not_found`; disk errors as themselves
+   */
+  static async listen(options: ServerOptions): Promise<FastQueueServer> {
+    const { dataDirectory } = options;
+    if (!options.isReadOnly) await dataDirectory.make();
+    dataDirectory.listTopics();
+    const server = new FastQueueServer(options);
+    try {
+      await server.#listen();
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
+    return server;
+  }
+
+  private constructor(options: ServerOptions) {
+    this.#options = options;
+    const { dataDirectory, isReadOnly } = options;
+    this.#context = {
+      dataDirectory,
+      topics: new TopicCache({ dataDirectory, mayCreate: options.mayCreate }),
+      bodies: new BodyReader(options),
+      lines: new LinesAppender(),
+      metrics: options.metrics,
+      health: new HealthCheck({ ...options, stopping: this.#stop.signal }),
+      isReadOnly,
+      stallTimeoutMs: options.requestTimeoutMs,
+      stopping: this.#stop.signal,
+    };
+    this.#server = this.#createServer();
+    this.#maintenance = isReadOnly
+      ? undefined
+      : new Maintenance({
+          dataDirectory,
+          onFailure: (sentence) => {
+            options.log.warn(sentence);
+          },
+        });
+  }
+
+  /** Where it listens: `http://127.0.0.1:8080`. */
+  get url(): string {
+    const { host } = this.#options;
+    const name = host.includes(':') ? `[${host}]` : host;
+    return `http://${name}:${this.#address.port}`;
+  }
+
+  get port(): number {
+    return this.#address.port;
+  }
+
+  get #address(): AddressInfo {
+    return this.#server.address() as AddressInfo;
+  }
+
+  /** Stops accepting, lets what is in flight finish, syncs and closes. Resolves when nothing is left. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    const closed = new Promise<void>((resolve) => {
+      // Not http's own close, which cuts connections whose next request has come and was not read yet.
+      NetServer.prototype.close.call(this.#server, () => {
+        resolve();
+      });
+    });
+    const idle = setInterval(() => {
+      this.#server.closeIdleConnections();
+    }, IDLE_CHECK_MS);
+    const grace = setTimeout(() => {
+      this.#server.closeAllConnections();
+    }, GRACE_MS);
+    await closed;
+    clearInterval(idle);
+    clearTimeout(grace);
+    this.#server.close();
+    await this.#maintenance?.stop();
+    await this.#context.topics.close();
+  }
+
+  #createServer(): Server {
+    const { requestTimeoutMs } = this.#options;
+    const server = createServer({
+      maxHeaderSize: MAX_HEADER_BYTES,
+      requestTimeout: requestTimeoutMs,
+      headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutMs),
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: Math.min(1000, requestTimeoutMs),
+      noDelay: true,
+    });
+    server.maxHeadersCount = MAX_HEADER_COUNT;
+    server.maxConnections = MAX_CONNECTIONS;
+    server.on('request', (request, response) => {
+      void this.#handle(request, response);
+    });
+    server.on('checkContinue', (request, response) => {
+      void this.#handle(request, response, { awaitsContinue: true });
+    });
+    server.on('checkExpectation', (request, response) => {
+      const refusal = new FastQueueError('malformed_request', 'Of Expect, only 100-continue is understood.');
+      this.#fail(new Exchange(request, response), refusal);
+    });
+    server.on('clientError', (error, socket) => {
+      this.#refuseRaw(error, socket);
+    });
+    return server;
+  }
+
+  #listen(): Promise<void> {
+    const { host, port } = this.#options;
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', (error: NodeJS.ErrnoException) => {
+        reject(
+          new FastQueueError(
+            'address_unavailable',
+            `${host}:${port} cannot be listened on (${error.code ?? error.message}). Name another with --host or --port; --port 0 takes any free one.`,
+            { cause: error },
+          ),
+        );
+      });
+      this.#server.listen({ host, port }, () => {
+        const { address } = this.#address;
+        this.#gate = new Gate({
+          boundNames: [host, address],
+          isLoopback: isLoopback(address),
+          allowedOrigins: this.#options.allowedOrigins,
+          token: this.#options.token,
+        });
+        resolve();
+      });
+    });
+  }
+
+  async #handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    options: { awaitsContinue?: boolean } = {},
+  ): Promise<void> {
+    const beganMs = performance.now();
+    this.#responses.set(request.socket, response);
+    const exchange = new Exchange(request, response);
+    if (options.awaitsContinue === true) exchange.awaitsContinue = true;
+    let route: Route | undefined;
+    try {
+      const found = this.#admit(exchange);
+      route = found.route;
+      if (request.method === 'OPTIONS') answerOptions(exchange, route);
+      else {
+        const handler = handlerOf(route, request.method ?? '', this.#options);
+        await handler(this.#context, exchange, found.topic);
+      }
+    } catch (error) {
+      this.#fail(exchange, error, route);
+    }
+    this.#note(exchange, { route, durationMs: performance.now() - beganMs });
+  }
+
+  /** What every request passes before anything is done for it. */
+  #admit(exchange: Exchange): { route: Route; topic: string } {
+    const { request } = exchange;
+    const gate = this.#gate as Gate;
+    if (this.#stop.signal.aborted) exchange.commonHeaders.push('Connection', 'close');
+    gate.checkHost(request);
+    const corsHeaders = gate.checkOrigin(request);
+    if (corsHeaders.length > 0) exchange.commonHeaders.push(...corsHeaders);
+    const found = routeOf(exchange.path);
+    if (found.route.isOpen !== true && request.method !== 'OPTIONS') {
+      gate.checkToken(request);
+      if (this.#stop.signal.aborted) throw stopping();
+    }
+    return found;
+  }
+
+  #fail(exchange: Exchange, error: unknown, route?: Route): void {
+    if (error instanceof ClientGone) {
+      exchange.response.destroy();
+      return;
+    }
+    if (!(error instanceof FastQueueError)) this.#options.log.failure(error);
+    this.#options.metrics.countError(error);
+    const isMethod = error instanceof FastQueueError && error.code === 'method_not_allowed';
+    exchange.fail(error, {
+      dataDirectory: this.#options.dataDirectory.path,
+      headers: isMethod && route !== undefined ? ['Allow', allowedMethods(route).join(', ')] : [],
+    });
+  }
+
+  #note(exchange: Exchange, outcome: { route: Route | undefined; durationMs: number }): void {
+    const { request, response } = exchange;
+    const method = request.method ?? '';
+    const { statusCode: status } = response;
+    const { durationMs } = outcome;
+    this.#options.metrics.countRequest({ route: outcome.route?.path ?? 'none', method, status, durationMs });
+    const { log } = this.#options;
+    if (log.wantsRequests) log.request({ method, path: exchange.path, status, durationMs });
+  }
+
+  /** What is no request, or did not come in time: answered on the bare connection, which ends with it. */
+  #refuseRaw(error: NodeJS.ErrnoException, socket: Duplex): void {
+    const response = this.#responses.get(socket);
+    const hasBegun = response !== undefined && !response.writableFinished && response.headersSent;
+    if (error.code === 'ECONNRESET' || !socket.writable || hasBegun) {
+      socket.destroy();
+      return;
+    }
+    const refusal = refusalOf(error);
+    this.#options.metrics.countError(refusal);
+    const { status, headers, body } = problemOf(refusal, {
+      instance: '/',
+      dataDirectory: this.#options.dataDirectory.path,
+    });
+    const lines = [`HTTP/1.1 ${status} ${REASONS[status] ?? 'Bad Request'}`];
+    for (let at = 0; at < headers.length; at += 2)
+      lines.push(`${headers[at] ?? ''}: ${headers[at + 1] ?? ''}`);
+    lines.push(`Content-Length: ${Buffer.byteLength(body)}`, 'Connection: close', '', body);
+    socket.end(lines.join('\r\n'), () => {
+      socket.destroy();
+    });
+  }
+}
+
+const REASONS: Readonly<Record<number, string>> = {
+  408: 'Request Timeout',
+  431: 'Request Header Fields Too Large',
+};
+
+function refusalOf(error: NodeJS.ErrnoException): FastQueueError {
+  switch (error.code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return new FastQueueError(
+        'headers_too_large',
+        `The headers of a request may have ${MAX_HEADER_BYTES} bytes in all.`,
+      );
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return new FastQueueError(
+        'request_timeout',
+        'The request did not come wholly in time. Nothing was written.',
+        { sideEffects: 'none' },
+      );
+    case undefined:
+    default:
+      return new FastQueueError(
+        'malformed_request',
+        'What came is not a request of HTTP/1.1. Nothing was written.',
+        {
+          sideEffects: 'none',
+        },
+      );
+  }
+}
+
+function answerOptions(exchange: Exchange, route: Route): void {
+  const isPreflight =
+    exchange.request.headers['access-control-request-method'] !== undefined &&
+    exchange.commonHeaders.includes('Access-Control-Allow-Origin');
+  exchange.begin(204, ['Allow', allowedMethods(route).join(', '), ...(isPreflight ? PREFLIGHT_HEADERS : [])]);
+  exchange.response.end();
+}
+
+function isLoopback(address: string): boolean {
+  if (isIP(address) === 4) return address.startsWith('127.');
+  return address === '::1' || address.startsWith('::ffff:127.');
+}

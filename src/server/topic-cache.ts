@@ -1,0 +1,109 @@
+/**
+ * Topics that are open for append, by name, so that posts share batches and syncs. A topic outlives what other processes
+ * do to it: its log follows settings and replaced files by itself, and one that was deleted is opened anew by name.
+ */
+import { FastQueueError, type Ack, type DataDirectory, type Topic } from '../engine/index.ts';
+
+/** Each holds a few descriptors; the one that was used longest ago is closed for another. */
+const MAX_OPEN_TOPICS = 128;
+
+interface OpenTopic {
+  readonly opening: Promise<Topic>;
+  /** Once it is open. */
+  topic: Topic | undefined;
+  /** Appends under way: it must not be closed. */
+  appendCount: number;
+  lastUse: number;
+}
+
+export class TopicCache {
+  readonly #dataDirectory: DataDirectory;
+  readonly #mayCreate: boolean;
+  readonly #open = new Map<string, OpenTopic>();
+  #useCount = 0;
+
+  constructor(options: { dataDirectory: DataDirectory; mayCreate: boolean }) {
+    this.#dataDirectory = options.dataDirectory;
+    this.#mayCreate = options.mayCreate;
+  }
+
+  /**
+   * Appends to the topic of that name, making it if there is none and that is allowed.
+   *
+   * @param run may be called twice: once more where the topic was deleted meanwhile
+   * @throws FastQueueError whatever opening and appending throw
+   */
+  async append(name: string, run: (topic: Topic) => Promise<Ack>): Promise<Ack> {
+    const entry = this.#open.get(name) ?? this.#openTopic(name);
+    try {
+      return await this.#appendTo(entry, run);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+      await this.#close(name, entry);
+      if (error.code === 'topic_not_found' && !this.#mayCreate) throw error;
+    }
+    return this.#appendTo(this.#open.get(name) ?? this.#openTopic(name), run);
+  }
+
+  async #appendTo(entry: OpenTopic, run: (topic: Topic) => Promise<Ack>): Promise<Ack> {
+    entry.lastUse = ++this.#useCount;
+    entry.appendCount += 1;
+    try {
+      return await run(entry.topic ?? (await entry.opening));
+    } finally {
+      entry.appendCount -= 1;
+    }
+  }
+
+  #openTopic(name: string): OpenTopic {
+    this.#makeRoom();
+    const opening = this.#dataDirectory.openTopic(name, {
+      mode: 'append',
+      create: this.#mayCreate ? {} : false,
+    });
+    const entry: OpenTopic = { opening, topic: undefined, appendCount: 0, lastUse: 0 };
+    this.#open.set(name, entry);
+    opening.then(
+      (topic) => {
+        entry.topic = topic;
+      },
+      () => {
+        // What could not be opened is asked for again by the next who wants it.
+        if (this.#open.get(name) === entry) this.#open.delete(name);
+      },
+    );
+    return entry;
+  }
+
+  #makeRoom(): void {
+    if (this.#open.size < MAX_OPEN_TOPICS) return;
+    let oldest: [string, OpenTopic] | undefined;
+    for (const candidate of this.#open) {
+      const isIdle = candidate[1].appendCount === 0 && candidate[1].topic !== undefined;
+      if (isIdle && candidate[1].lastUse < (oldest?.[1].lastUse ?? Infinity)) oldest = candidate;
+    }
+    if (oldest !== undefined) void this.forget(oldest[0]);
+  }
+
+  /** Closes the topic if it is open: appends under way finish first. */
+  async forget(name: string): Promise<void> {
+    const entry = this.#open.get(name);
+    if (entry !== undefined) await this.#close(name, entry);
+  }
+
+  /** Lets every append finish, syncs every mark and closes every topic. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#open].map(([name, entry]) => this.#close(name, entry)));
+  }
+
+  async #close(name: string, entry: OpenTopic): Promise<void> {
+    if (this.#open.get(name) === entry) this.#open.delete(name);
+    const topic = await entry.opening.catch(() => undefined);
+    await topic?.close();
+  }
+}
+
+/** The topic was deleted, or closed here in favour of another, between being looked up and being appended to. */
+function isGone(error: unknown): error is FastQueueError {
+  return error instanceof FastQueueError && (error.code === 'topic_not_found' || error.code === 'closed');
+}
