@@ -11,6 +11,7 @@ import { dirname } from 'node:path';
 import { ActiveSegment } from './active-segment.ts';
 import { ERROR_TABLE, FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
+import { GroupGather } from './group-gather.ts';
 import { KERNEL_ENTRIES, KERNEL_OUTPUT } from './kernel/index.ts';
 import type { Kernel, Region } from './kernel/kernel.ts';
 import { CLOCK_STEP_BACK_MS, MARK_SYNC_DELAY_MS, MAX_BATCH_BYTES, MAX_OFFSET } from './limits.ts';
@@ -97,6 +98,7 @@ export class Log {
   readonly #context: TopicContext;
   readonly #options: LogOptions;
   readonly #pending: PendingAppend[] = [];
+  readonly #gather = new GroupGather();
   #lock: TopicLock;
   #segment: ActiveSegment | undefined;
   #settings: TopicSettings;
@@ -164,6 +166,7 @@ export class Log {
     }
     return new Promise((resolve, reject) => {
       this.#pending.push({ source, frameBytes, expectedOffset: options.expectedOffset, resolve, reject });
+      this.#gather.noteArrival(this.#pending.length);
       this.#draining ??= this.#drain();
     });
   }
@@ -195,6 +198,8 @@ export class Log {
   async #drain(): Promise<void> {
     while (this.#pending.length > 0) {
       try {
+        const gathering = this.#gather.wait(this.#pending.length);
+        if (gathering !== undefined) await gathering;
         await this.#appendNextGroup();
       } catch (error) {
         // Nobody's batch was begun: the lock or the log could not be had. It concerns everyone who waits.
@@ -325,6 +330,11 @@ export class Log {
     const beganMs = performance.now();
     await this.#store(hold, group, stamp);
     const durationMs = performance.now() - beganMs;
+    this.#gather.noteGroup({
+      appendCount: group.length,
+      waitingCount: this.#pending.length,
+      syncMs: durationMs,
+    });
     this.#moveMark(hold, {
       ...mark,
       nextOffset: mark.nextOffset + recordCount,

@@ -117,11 +117,9 @@ export class BodyReader {
       request.on('end', () => {
         resolve({ chunks, byteCount, release });
       });
-      const gone = (): void => {
+      request.on('close', () => {
         if (!request.complete) reject(new ClientGone());
-      };
-      request.on('error', gone);
-      request.on('close', gone);
+      });
     });
   }
 
