@@ -66,6 +66,7 @@ export {
   parseSetting,
   settingNamed,
   SETTINGS,
+  TOPIC_SETTING_NAMES,
   type Setting,
   type SettingName,
   type TopicSettings,

@@ -6,15 +6,13 @@
 import { FastQueueError, missingAsJson, type GapStep, type LogReader, type Topic } from '../engine/index.ts';
 import { ClientGone, type Exchange } from './exchange.ts';
 import { untilGoneOrStopping, write } from './flow.ts';
+import { COMMENT_INTERVAL_MS } from './limits.ts';
 import { EVENT_STREAM_MEDIA_TYPE } from './media-types.ts';
 import { openRange, type MessagesQuery } from './messages-query.ts';
 import { problemOf } from './problem.ts';
 import { invalid } from './query.ts';
 import { asEvents } from './record-forms.ts';
 import type { ServerContext } from './server-context.ts';
-
-/** A stream that has nothing to say says so, so that what stands between knows that it lives. */
-const COMMENT_INTERVAL_MS = 15_000;
 
 /** Bytes of the store that become events at once. */
 const PIECE_BYTES = 64 * 1024;

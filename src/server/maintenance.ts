@@ -3,8 +3,7 @@
  * cannot be done now is done the next time.
  */
 import { FastQueueError, type DataDirectory } from '../engine/index.ts';
-
-const INTERVAL_MS = 60_000;
+import { MAINTENANCE_INTERVAL_MS } from './limits.ts';
 
 export class Maintenance {
   readonly #dataDirectory: DataDirectory;
@@ -19,7 +18,7 @@ export class Maintenance {
     this.#begin();
     this.#timer = setInterval(() => {
       this.#begin();
-    }, INTERVAL_MS);
+    }, MAINTENANCE_INTERVAL_MS);
     this.#timer.unref();
   }
 

@@ -10,12 +10,8 @@ import {
   type OffsetRange,
   type Topic,
 } from '../engine/index.ts';
+import { DEFAULT_LIMIT, DEFAULT_MAX_BYTES, MAX_LIMIT, MAX_WAIT_SECONDS } from './limits.ts';
 import { invalid, parseCount, parseFlag, parseQuery, parseSeconds } from './query.ts';
-
-const DEFAULT_LIMIT = 100;
-export const MAX_LIMIT = 10_000;
-const DEFAULT_MAX_BYTES = 1024 * 1024;
-export const MAX_WAIT_SECONDS = 60;
 
 const PARAMETERS = ['offset', 'limit', 'max_bytes', 'wait', 'clamp'] as const;
 

@@ -11,14 +11,12 @@ import {
   type AppendOptions,
 } from '../engine/index.ts';
 import type { Exchange } from './exchange.ts';
+import { SMALL_BODY_BYTES } from './limits.ts';
 import { JSON_MEDIA_TYPE, NDJSON_MEDIA_TYPE, RECORDS_MEDIA_TYPE } from './media-types.ts';
 import { mediaTypeOf } from './negotiation.ts';
 import { parseQuery } from './query.ts';
 import type { RequestBody } from './request-body.ts';
 import type { ServerContext } from './server-context.ts';
-
-/** Lines up to this size share a batch with what others post; more of them are framed at once and go alone. */
-const SHARED_BATCH_BYTES = 64 * 1024;
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
@@ -62,7 +60,8 @@ function append(context: ServerContext, publication: Publication): Promise<Ack> 
   const { name, body, condition, mediaType } = publication;
   switch (mediaType) {
     case NDJSON_MEDIA_TYPE: {
-      if (body.byteCount > SHARED_BATCH_BYTES) {
+      // A few lines share a batch with what others post; many are framed at once and go alone.
+      if (body.byteCount > SMALL_BODY_BYTES) {
         return context.topics.append(name, (topic) => context.lines.append(topic, body, condition));
       }
       const lines = new LinesSource(wholeOf(body));

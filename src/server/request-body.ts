@@ -5,6 +5,7 @@
 import type { IncomingMessage } from 'node:http';
 import { FastQueueError } from '../engine/index.ts';
 import { ClientGone, type Exchange } from './exchange.ts';
+import { BODIES_BYTES, LINGER_MS, SMALL_BODY_BYTES } from './limits.ts';
 
 export interface RequestBody {
   /** In order. */
@@ -13,15 +14,6 @@ export interface RequestBody {
   /** To be called once the chunks are no longer needed. Calling it twice does nothing. */
   release(): void;
 }
-
-/** Bodies up to this size are read at once; connections are limited in number. */
-const UNRESERVED_BYTES = 64 * 1024;
-
-/** Bodies in memory, all together, beyond the small ones. */
-const BUDGET_BYTES = 64 * 1024 * 1024;
-
-/** How long what still comes of a refused body is read and dropped, so that the client reads the answer before a reset. */
-const LINGER_MS = 2000;
 
 interface Waiter {
   readonly byteCount: number;
@@ -35,7 +27,7 @@ export class BodyReader {
 
   constructor(options: { maxBodyBytes: number }) {
     this.#maxBodyBytes = options.maxBodyBytes;
-    this.#freeBytes = Math.max(BUDGET_BYTES, options.maxBodyBytes);
+    this.#freeBytes = Math.max(BODIES_BYTES, options.maxBodyBytes);
   }
 
   /**
@@ -49,7 +41,7 @@ export class BodyReader {
     const isChunked = declared === undefined && request.headers['transfer-encoding'] !== undefined;
     const declaredBytes = isChunked ? this.#maxBodyBytes : Number(declared ?? 0);
     if (!isChunked && declaredBytes > this.#maxBodyBytes) return Promise.reject(this.#tooLarge(exchange));
-    if (declaredBytes <= UNRESERVED_BYTES) return this.#collect(exchange, () => undefined);
+    if (declaredBytes <= SMALL_BODY_BYTES) return this.#collect(exchange, () => undefined);
     return this.#readReserved(exchange, declaredBytes);
   }
 

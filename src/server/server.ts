@@ -12,6 +12,14 @@ import { HealthCheck, stopping } from './health.ts';
 import { Maintenance } from './maintenance.ts';
 import type { Metrics } from './metrics.ts';
 import { problemOf } from './problem.ts';
+import {
+  GRACE_MS,
+  HEADERS_TIMEOUT_MS,
+  KEEP_ALIVE_MS,
+  MAX_CONNECTIONS,
+  MAX_HEADER_BYTES,
+  MAX_HEADER_COUNT,
+} from './limits.ts';
 import { LinesAppender } from './lines-appender.ts';
 import { BodyReader } from './request-body.ts';
 import { allowedMethods, handlerOf, routeOf, type Route } from './router.ts';
@@ -45,16 +53,6 @@ export interface ServerLog {
   /** What nobody has foreseen, with its stack. */
   failure(error: unknown): void;
 }
-
-const MAX_HEADER_BYTES = 16 * 1024;
-const MAX_HEADER_COUNT = 100;
-const MAX_CONNECTIONS = 1024;
-const KEEP_ALIVE_MS = 60_000;
-/** The head of a request is small: who needs longer for it is no client. */
-const HEADERS_TIMEOUT_MS = 10_000;
-
-/** How long what is in flight may take once the server was told to stop. */
-const GRACE_MS = 10_000;
 
 /** Connections that have nothing to say for so long after the server was told to stop are closed. */
 const IDLE_CHECK_MS = 50;

@@ -3,9 +3,7 @@
  * do to it: its log follows settings and replaced files by itself, and one that was deleted is opened anew by name.
  */
 import { FastQueueError, type Ack, type DataDirectory, type Topic } from '../engine/index.ts';
-
-/** Each holds a few descriptors; the one that was used longest ago is closed for another. */
-const MAX_OPEN_TOPICS = 128;
+import { MAX_OPEN_TOPICS } from './limits.ts';
 
 interface OpenTopic {
   readonly opening: Promise<Topic>;
@@ -75,6 +73,7 @@ export class TopicCache {
     return entry;
   }
 
+  /** The one that was used longest ago is closed for another. */
   #makeRoom(): void {
     if (this.#open.size < MAX_OPEN_TOPICS) return;
     let oldest: [string, OpenTopic] | undefined;
