@@ -4,12 +4,16 @@
  */
 import { expect } from 'chai';
 import { execFileSync, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+/** The port of the session over HTTP. */
+const PAGE_PORT = '8080';
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
 
 interface Step {
@@ -39,21 +43,44 @@ const normalise = (text: string): string =>
     .replace(/\d{8}T\d{9}Z-[a-z-]+-[0-9a-f]{8}/g, '<run>')
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
     .replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '<id>')
-    .replace(/\b1\d{12}\b/g, '<ms>');
+    .replace(/\b1\d{12}\b/g, '<ms>')
+    .replace(/"uptimeSeconds":\d+/g, '"uptimeSeconds":<s>');
+
+/** A port that is free now, instead of the one that the page names. */
+async function freePort(): Promise<string> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return String(port);
+}
+
+/** The server of the session, should a step have failed before it was stopped. */
+function stopServer(directory: string): void {
+  try {
+    process.kill(Number(readFileSync(join(directory, 'serve.pid'), 'utf8')));
+  } catch {
+    // It was stopped, or never started.
+  }
+}
 
 describe('README', function () {
   // It goes through every file of the machine, however many those are.
   this.timeout(300_000);
 
   let directory: string;
+  let port: string;
 
-  before(() => {
+  before(async () => {
+    port = await freePort();
     directory = mkdtempSync(join(tmpdir(), 'fastqueue-readme-'));
     mkdirSync(join(directory, 'bin'));
     symlinkSync(join(ROOT, 'bin/run.js'), join(directory, 'bin/fastqueue'));
   });
 
   after(() => {
+    stopServer(directory);
     rmSync(directory, { recursive: true, force: true });
   });
 
@@ -65,7 +92,7 @@ describe('README', function () {
 
   for (const { command, expected } of steps) {
     it(`prints what it says for: ${command}`, () => {
-      const run = spawnSync('bash', ['-c', `exec 2>&1; ${command}`], {
+      const run = spawnSync('bash', ['-c', `exec 2>&1; ${command.replaceAll(PAGE_PORT, port)}`], {
         cwd: directory,
         env: {
           PATH: `${join(directory, 'bin')}:${process.env['PATH'] ?? ''}`,
