@@ -17,10 +17,12 @@ interface OpenTopic {
 export class TopicCache {
   readonly #dataDirectory: DataDirectory;
   readonly #mayCreate: boolean;
+  readonly #maxOpenTopics: number;
   readonly #open = new Map<string, OpenTopic>();
   #useCount = 0;
 
-  constructor(options: { dataDirectory: DataDirectory; mayCreate: boolean }) {
+  constructor(options: { dataDirectory: DataDirectory; mayCreate: boolean; maxOpenTopics?: number }) {
+    this.#maxOpenTopics = options.maxOpenTopics ?? MAX_OPEN_TOPICS;
     this.#dataDirectory = options.dataDirectory;
     this.#mayCreate = options.mayCreate;
   }
@@ -75,7 +77,7 @@ export class TopicCache {
 
   /** The one that was used longest ago is closed for another. */
   #makeRoom(): void {
-    if (this.#open.size < MAX_OPEN_TOPICS) return;
+    if (this.#open.size < this.#maxOpenTopics) return;
     let oldest: [string, OpenTopic] | undefined;
     for (const candidate of this.#open) {
       const isIdle = candidate[1].appendCount === 0 && candidate[1].topic !== undefined;

@@ -1,0 +1,280 @@
+/**
+ * The server's own parts, in this process: what the suite against the real command sees from outside is not repeated.
+ */
+import { expect } from 'chai';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { openDataDirectory } from '../../src/engine/data-directory.ts';
+import { MAX_BATCH_BYTES } from '../../src/engine/limits.ts';
+import { Metrics } from '../../src/server/metrics.ts';
+import { FastQueueServer, type ServerOptions } from '../../src/server/server.ts';
+import { TopicCache } from '../../src/server/topic-cache.ts';
+import type { Topic } from '../../src/engine/topic.ts';
+import { ScratchTopic } from '../support/scratch-topic.ts';
+
+class TestServer {
+  readonly scratch = new ScratchTopic();
+  readonly failures: unknown[] = [];
+  #server: FastQueueServer | undefined;
+
+  async start(options: Partial<ServerOptions> = {}): Promise<void> {
+    const metrics = new Metrics();
+    this.#server = await FastQueueServer.listen({
+      dataDirectory: openDataDirectory(this.scratch.directory, {
+        onBatch: (topic, batch) => {
+          metrics.countBatch(topic, batch);
+        },
+      }),
+      metrics,
+      version: '0',
+      host: '127.0.0.1',
+      port: 0,
+      isReadOnly: false,
+      mayCreate: true,
+      maxBodyBytes: MAX_BATCH_BYTES,
+      requestTimeoutMs: 5000,
+      allowedOrigins: [],
+      token: undefined,
+      log: {
+        wantsRequests: false,
+        request: () => undefined,
+        warn: () => undefined,
+        failure: (error) => this.failures.push(error),
+      },
+      ...options,
+    });
+  }
+
+  get url(): string {
+    return this.#server!.url;
+  }
+
+  get port(): number {
+    return this.#server!.port;
+  }
+
+  fetch(path: string, init: RequestInit = {}): Promise<Response> {
+    return fetch(`${this.url}${path}`, init);
+  }
+
+  post(body: string | Buffer, type = 'text/plain', topic = 't'): Promise<Response> {
+    return this.fetch(`/topics/${topic}/messages`, {
+      method: 'POST',
+      body: body as string,
+      headers: { 'content-type': type },
+    });
+  }
+
+  /** Bytes in, everything that comes back until the server closes. */
+  async raw(...pieces: readonly string[]): Promise<string> {
+    const socket = connect(this.port, '127.0.0.1');
+    let received = '';
+    socket.on('data', (chunk: Buffer) => (received += chunk.toString('latin1')));
+    socket.on('error', () => undefined);
+    for (const piece of pieces) socket.write(piece);
+    await once(socket, 'close');
+    return received;
+  }
+
+  async stop(): Promise<void> {
+    await this.#server?.stop();
+    this.scratch.remove();
+  }
+}
+
+type Json = Record<string, unknown>;
+const jsonOf = async (response: Response): Promise<Json> => (await response.json()) as Json;
+
+const NDJSON = 'application/x-ndjson';
+
+describe('TopicCache', () => {
+  it('closes the topic that was used longest ago for another, and opens it anew when it is wanted', async () => {
+    const scratch = new ScratchTopic();
+    const cache = new TopicCache({
+      dataDirectory: scratch.dataDirectory(),
+      mayCreate: true,
+      maxOpenTopics: 2,
+    });
+    const opened = new Set<Topic>();
+    const append = async (name: string): Promise<number> => {
+      const ack = await cache.append(name, (topic) => {
+        opened.add(topic);
+        return topic.append([Buffer.from(name)]);
+      });
+      return ack.offset;
+    };
+    const offsets = [];
+    for (const name of ['a', 'b', 'a', 'c', 'a', 'b']) offsets.push(await append(name));
+    await cache.close();
+    scratch.remove();
+    expect(offsets).to.deep.equal([0, 0, 1, 0, 2, 1]);
+    expect(opened.size, 'b was closed for c, and c for b').to.equal(4);
+  });
+});
+
+describe('FastQueueServer', () => {
+  let server: TestServer;
+
+  beforeEach(() => {
+    server = new TestServer();
+  });
+
+  afterEach(async () => {
+    await server.stop();
+    expect(server.failures).to.deep.equal([]);
+  });
+
+  it('frames a body of many lines to the records that its lines are, as a small one is', async () => {
+    await server.start();
+    const lines = Array.from({ length: 5000 }, (_, number) => `${number}`.padEnd(number % 97, 'x'));
+    const ack = await jsonOf(await server.post(lines.join('\n'), NDJSON));
+    expect(ack).to.include({ offset: 0, count: 5000, nextOffset: 5000 });
+    const seen = [...(await server.scratch.everyOffset()).values()].map((text) => text.replace(/^\d+ /, ''));
+    expect(seen).to.deep.equal(lines);
+  });
+
+  it('takes a line that is larger than what is framed at once, between small ones', async () => {
+    await server.start();
+    const long = 'y'.repeat(3 * 1024 * 1024);
+    expect((await server.post(`a\n${long}\nb\n`, NDJSON)).status).to.equal(201);
+    const seen = [...(await server.scratch.everyOffset()).values()].map((text) => text.replace(/^\d+ /, ''));
+    expect(seen).to.deep.equal(['a', long, 'b']);
+  });
+
+  it('refuses a batch of empty lines that would not fit one, and stores nothing of it', async () => {
+    await server.start();
+    await server.post('first');
+    const response = await server.post('\n'.repeat(2 * 1024 * 1024 + 1), NDJSON);
+    expect([response.status, (await jsonOf(response))['code']]).to.deep.equal([413, 'batch_too_large']);
+    expect(await jsonOf(await server.fetch('/topics/t/offsets'))).to.include({ endOffset: 1 });
+  });
+
+  it('answers 413 to a chunked body past the limit though it goes on, then drops the connection', async () => {
+    await server.start({ maxBodyBytes: 1000 });
+    const head = `POST /topics/t/messages HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n`;
+    const received = await server.raw(head, `3e9\r\n${'x'.repeat(1001)}\r\n`);
+    expect(received).to.match(/^HTTP\/1\.1 413 [^]*"code":"batch_too_large"/);
+    expect((await server.fetch('/topics/t')).status).to.equal(404);
+  });
+
+  it('cuts a request that does not come in time, with 408 where nothing was answered yet', async () => {
+    await server.start({ requestTimeoutMs: 200 });
+    const slow = `POST /topics/t/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc`;
+    const received = await Promise.all([server.raw(slow), server.raw('GET / HT')]);
+    for (const answer of received) expect(answer).to.match(/^HTTP\/1\.1 408 [^]*"code":"request_timeout"/);
+    expect((await server.fetch('/topics/t')).status).to.equal(404);
+  });
+
+  it('streams a range of many pieces whole, as lines and as a document, and counts what it sent', async () => {
+    await server.start();
+    const lines = Array.from({ length: 9000 }, (_, number) => `${number}:`.padEnd(100, 'é"\\'));
+    await server.post(lines.join('\n'), NDJSON);
+    const path = '/topics/t/messages?limit=10000&max_bytes=64M';
+    const asLines = await server.fetch(path, { headers: { accept: NDJSON } });
+    expect(asLines.headers.get('fastqueue-next-offset')).to.equal('9000');
+    const payloads = (await asLines.text())
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as Json)['payload']);
+    expect(payloads).to.deep.equal(lines);
+    const document = await jsonOf(await server.fetch(path));
+    expect((document['messages'] as Json[]).map((message) => message['payload'])).to.deep.equal(lines);
+    expect(document).to.include({ nextOffset: 9000, startOffset: 0, endOffset: 9000 });
+    const metrics = await (await server.fetch('/metrics')).text();
+    expect(metrics).to.include('fastqueue_records_out_total{topic="t"} 18000\n');
+    const byteCount = 2 * lines.reduce((sum, line) => sum + Buffer.byteLength(line), 0);
+    expect(metrics).to.include(`fastqueue_bytes_out_total{topic="t"} ${byteCount}\n`);
+  });
+
+  it('ends an answer by max_bytes before the record that would pass it, and always gives one', async () => {
+    await server.start();
+    await server.post(`${'a'.repeat(34)}\n${'b'.repeat(34)}\n${'c'.repeat(34)}`, NDJSON);
+    const countWithin = async (maxBytes: number): Promise<number> => {
+      const document = await jsonOf(await server.fetch(`/topics/t/messages?max_bytes=${maxBytes}`));
+      return (document['messages'] as unknown[]).length;
+    };
+    expect(await Promise.all([1, 50, 99, 100, 149, 150].map(countWithin))).to.deep.equal([1, 1, 1, 2, 2, 3]);
+  });
+
+  it('opens a topic anew that was deleted behind its back, and posts to the new one', async () => {
+    await server.start();
+    await server.post('old');
+    await server.scratch.dataDirectory().deleteTopic('t');
+    expect((await server.fetch('/topics/t/messages')).status).to.equal(404);
+    const acks = await Promise.all(['a', 'b', 'c'].map(async (text) => jsonOf(await server.post(text))));
+    expect(acks.map((ack) => ack['offset'])).to.have.members([0, 1, 2]);
+  });
+
+  it('refuses to post to a topic that was deleted where it may make none', async () => {
+    await server.scratch.fill(1);
+    await server.start({ mayCreate: false });
+    expect((await server.post('known')).status).to.equal(201);
+    await server.scratch.dataDirectory().deleteTopic('t');
+    expect((await server.post('gone')).status).to.equal(404);
+  });
+
+  it('names no path of this machine in any answer, a missing topic and a damaged one included', async () => {
+    await server.scratch.fill(3);
+    await server.start();
+    const mark = server.scratch.path('high-watermark');
+    writeFileSync(mark, 'no mark');
+    for (const path of ['/topics/t/messages', '/topics/none/messages', '/topics/t', '/topics']) {
+      const text = await (await server.fetch(path)).text();
+      expect(text, path).to.not.include(server.scratch.directory).and.not.include('/tmp');
+    }
+  });
+
+  it('tells a request apart that comes from a page of another origin, and lets the named one in', async () => {
+    await server.start({ allowedOrigins: ['https://app.example'] });
+    const ask = async (headers: Record<string, string>): Promise<number> =>
+      (await server.fetch('/topics', { headers })).status;
+    expect(await ask({ origin: 'https://evil.example' })).to.equal(403);
+    expect(await ask({ origin: 'null' })).to.equal(403);
+    expect(await ask({ origin: server.url })).to.equal(200);
+    const named = await server.fetch('/topics', { headers: { origin: 'https://app.example' } });
+    expect(named.headers.get('access-control-allow-origin')).to.equal('https://app.example');
+  });
+
+  it('lets a request with the token in and no other, but everybody ask for its health', async () => {
+    await server.start({ token: 'secret' });
+    const ask = async (path: string, authorization?: string): Promise<number> =>
+      (await server.fetch(path, authorization === undefined ? {} : { headers: { authorization } })).status;
+    expect(await ask('/topics')).to.equal(401);
+    expect(await ask('/topics', 'Bearer secre')).to.equal(401);
+    expect(await ask('/topics', 'Basic secret')).to.equal(401);
+    expect(await ask('/topics', 'Bearer secret')).to.equal(200);
+    expect(await ask('/health')).to.equal(200);
+  });
+
+  it('refuses a Host that is not its own, one that came twice, and a body that is packed', async () => {
+    await server.start();
+    const ask = (...lines: readonly string[]): Promise<string> =>
+      server.raw([...lines, 'Connection: close', '', ''].join('\r\n'));
+    expect(await ask('GET /health HTTP/1.1', 'Host: evil.example')).to.match(/^HTTP\/1\.1 403 /);
+    expect(await ask('GET /health HTTP/1.1', 'Host: localhost:1')).to.match(/^HTTP\/1\.1 200 /);
+    expect(await ask('GET /health HTTP/1.1', 'Host: localhost', 'Host: localhost')).to.match(
+      /^HTTP\/1\.1 400 /,
+    );
+    const packed = await server.fetch('/topics/t/messages', {
+      method: 'POST',
+      body: 'x',
+      headers: { 'content-encoding': 'gzip' },
+    });
+    expect(packed.status).to.equal(415);
+  });
+
+  it('ends a stream of events and answers a long poll at once when it is told to stop', async () => {
+    await server.start();
+    await server.post('one');
+    const stream = await server.fetch('/topics/t/messages?offset=end', {
+      headers: { accept: 'text/event-stream' },
+    });
+    const poll = server.fetch('/topics/t/messages?offset=end&wait=30');
+    // The poll waits once its reader watches, which the next answer on another connection comes after.
+    await server.fetch('/health');
+    const began = Date.now();
+    await Promise.all([server.stop(), stream.text(), poll.then((answer) => answer.text())]);
+    expect(Date.now() - began).to.be.lessThan(5000);
+  });
+});
