@@ -26,7 +26,14 @@ export { frameLinesAhead } from './framed-lines.ts';
 export { LinesSource } from './record-sources.ts';
 export { createKernel, KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
 export type { FrameLinesResult, Kernel, Region } from './kernel/kernel.ts';
-export { missingAsJson, NotAPayload, payloadAsJson, payloadFromJson, recordAsJson } from './json-records.ts';
+export {
+  lineForm,
+  missingAsJson,
+  NotAPayload,
+  payloadFromJson,
+  recordAsJson,
+  type RecordTextForm,
+} from './json-records.ts';
 export type { Ack, AppendOptions, BatchReport, FramedBatch } from './log.ts';
 export type {
   BytesStep,
@@ -38,6 +45,7 @@ export type {
   ReadLimits,
   RecordsStep,
   RunStep,
+  TextStep,
 } from './log-reader.ts';
 export type { RecordView } from './segment-cursor.ts';
 export type { HighWatermark } from './format/high-watermark.ts';

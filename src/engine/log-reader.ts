@@ -10,6 +10,7 @@ import type { HighWatermark } from './format/high-watermark.ts';
 import type { FileHandle, FileStatus } from './io/file-system.ts';
 import { KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
 import type { EmitRequest } from './kernel/kernel.ts';
+import { framesAsText, type RecordTextForm } from './json-records.ts';
 import { isDeleted, isFailed, openMark, peekMark, readMark } from './mark-file.ts';
 import { findNextFrame } from './next-frame.ts';
 import { MarkWatch } from './mark-watch.ts';
@@ -76,6 +77,13 @@ export interface RunStep {
   readonly recordCount: number;
   /** Headers included. */
   readonly frameBytes: number;
+}
+
+/** Records as text; those from `untilTimestamp` on are left out. */
+export interface TextStep extends RunStep {
+  readonly text: string;
+  /** True where something was left out. */
+  readonly isCut: boolean;
 }
 
 /** Payloads with what stands between them; `bytes` is valid as in RecordsStep. */
@@ -188,6 +196,35 @@ export class LogReader {
       const { recordCount, inputEnd } = step.result;
       const frameBytes = inputEnd - KERNEL_INPUT.start;
       return { type: 'records', firstOffset, nextOffset: cursor.offset, recordCount, frameBytes };
+    });
+  }
+
+  /** The next records as text, up to the first with `untilTimestamp` or a later one. */
+  readText(
+    limits: ReadLimits,
+    form: RecordTextForm,
+    untilTimestamp = Infinity,
+  ): TextStep | GapStep | DamageStep | EndStep {
+    return this.#step<TextStep>(limits, (cursor, bounds) => {
+      const firstOffset = cursor.offset;
+      const step = cursor.check(bounds);
+      if (step.type !== 'records') return step;
+      const run = { start: KERNEL_INPUT.start, firstOffset, untilTimestamp };
+      const { recordCount: checkedCount, inputEnd } = step.result;
+      const { text, recordCount } = framesAsText(
+        this.#context.kernel.memory,
+        { ...run, recordCount: checkedCount },
+        form,
+      );
+      return {
+        type: 'records',
+        firstOffset,
+        nextOffset: cursor.offset - checkedCount + recordCount,
+        recordCount,
+        frameBytes: inputEnd - KERNEL_INPUT.start,
+        text,
+        isCut: recordCount < checkedCount,
+      };
     });
   }
 

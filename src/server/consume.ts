@@ -5,7 +5,13 @@
  * one piece is read twice and never held whole.
  */
 import { setImmediate as yieldToOthers } from 'node:timers/promises';
-import { FastQueueError, type LogReader, type Topic } from '../engine/index.ts';
+import {
+  FastQueueError,
+  lineForm,
+  type LogReader,
+  type RecordTextForm,
+  type Topic,
+} from '../engine/index.ts';
 import { followAsEvents } from './event-stream.ts';
 import { ClientGone, type Exchange } from './exchange.ts';
 import { cutWhenStalled, untilGoneOrStopping, write } from './flow.ts';
@@ -19,7 +25,7 @@ import { openRange, parseMessagesQuery, type MessagesQuery, type OpenRange } fro
 import { negotiate } from './negotiation.ts';
 import { invalid } from './query.ts';
 import { RangeWalk } from './range-walk.ts';
-import { asElements, asLines, type RecordForm } from './record-forms.ts';
+import { ELEMENTS } from './record-forms.ts';
 import type { ServerContext } from './server-context.ts';
 
 const FORMS = [JSON_MEDIA_TYPE, NDJSON_MEDIA_TYPE, EVENT_STREAM_MEDIA_TYPE, OCTETS_MEDIA_TYPE] as const;
@@ -101,16 +107,15 @@ class RangeAnswer {
   async send(mediaType: typeof JSON_MEDIA_TYPE | typeof NDJSON_MEDIA_TYPE): Promise<void> {
     const { topic, query, range } = this.#parts;
     const fromOffset = this.#reader.nextOffset;
-    const walk = new RangeWalk(this.#reader, {
+    const isDocument = mediaType === JSON_MEDIA_TYPE;
+    const form = isDocument ? ELEMENTS : lineForm(topic.name);
+    const walk = new RangeWalk(this.#reader, form, {
       untilOffset: range.untilOffset,
       untilTimestamp: range.untilTimestamp,
       maxRecords: query.limit,
       maxBytes: query.maxBytes,
     });
-    const isDocument = mediaType === JSON_MEDIA_TYPE;
-    const toText: RecordForm = isDocument ? asElements : asLines;
-    const records = walk.next(PIECE_BYTES);
-    const firstText = records === undefined ? '' : toText(topic.name, records);
+    const firstText = walk.next(PIECE_BYTES) ?? '';
     const firstEnd = walk.nextOffset;
     await this.#walkToEnd(walk);
     const headers = this.#headers(walk.nextOffset, mediaType);
@@ -127,12 +132,13 @@ class RangeAnswer {
     const [head, tail] = isDocument ? this.#document(walk) : ['', ''];
     headers.push('Content-Type', mediaType);
     if (firstEnd === walk.nextOffset || this.#exchange.isHead) {
-      this.#sendWhole(headers, `${head}${firstText}${tail}`, walk);
+      const text = isDocument ? withoutLastComma(firstText) : firstText;
+      this.#sendWhole(headers, `${head}${text}${tail}`, walk);
       return;
     }
     this.#exchange.begin(200, headers);
-    await this.#write(head + firstText);
-    await this.#stream({ fromOffset: firstEnd, untilOffset: walk.nextOffset, isDocument, toText });
+    await this.#write(head + (isDocument ? withoutLastComma(firstText) : firstText));
+    await this.#stream({ fromOffset: firstEnd, untilOffset: walk.nextOffset, form, isDocument });
     cutWhenStalled(this.#exchange, this.#context);
     this.#exchange.response.end(tail);
     this.#count(walk);
@@ -212,22 +218,20 @@ class RangeAnswer {
   async #stream(rest: {
     fromOffset: number;
     untilOffset: number;
+    form: RecordTextForm;
     isDocument: boolean;
-    toText: RecordForm;
   }): Promise<void> {
     this.#reader.seek(rest.fromOffset);
-    const walk = new RangeWalk(this.#reader, {
+    const walk = new RangeWalk(this.#reader, rest.form, {
       untilOffset: rest.untilOffset,
       untilTimestamp: undefined,
       maxRecords: Infinity,
       maxBytes: Infinity,
     });
-    const { topic } = this.#parts;
     for (let pieceCount = 1; ; pieceCount++) {
-      const records = walk.next(PIECE_BYTES);
-      if (records === undefined) break;
-      const text = rest.toText(topic.name, records);
-      await this.#write(rest.isDocument ? `,${text}` : text);
+      const text = walk.next(PIECE_BYTES);
+      if (text === undefined) break;
+      await this.#write(rest.isDocument ? `,${withoutLastComma(text)}` : text);
       if (pieceCount % PIECES_PER_TURN === 0) await yieldToOthers();
     }
     // Between the two readings the log may have been damaged: an answer that is not whole must not look whole.
@@ -272,6 +276,9 @@ class RangeAnswer {
     return `W/"${id}-${mark.generation}-${range.fromOffset}-${range.nextOffset}-${form}"`;
   }
 }
+
+const withoutLastComma = (elements: string): string =>
+  elements.endsWith(',') ? elements.slice(0, -1) : elements;
 
 /** Weakly compared: a header may name several tags, or any. */
 function isNamed(tag: string, ifNoneMatch: string | undefined): boolean {

@@ -3,7 +3,14 @@
  * the offset of its record, and a client that comes back with the last one goes on behind it. Offsets without a record
  * are told as `gap`; damage as `damage`, and ends the stream.
  */
-import { FastQueueError, missingAsJson, type GapStep, type LogReader, type Topic } from '../engine/index.ts';
+import {
+  FastQueueError,
+  FRAME_HEADER_BYTES,
+  missingAsJson,
+  type GapStep,
+  type LogReader,
+  type Topic,
+} from '../engine/index.ts';
 import { ClientGone, type Exchange } from './exchange.ts';
 import { untilGoneOrStopping, write } from './flow.ts';
 import { COMMENT_INTERVAL_MS } from './limits.ts';
@@ -11,7 +18,7 @@ import { EVENT_STREAM_MEDIA_TYPE } from './media-types.ts';
 import { openRange, type MessagesQuery } from './messages-query.ts';
 import { problemOf } from './problem.ts';
 import { invalid } from './query.ts';
-import { asEvents } from './record-forms.ts';
+import { EVENTS } from './record-forms.ts';
 import type { ServerContext } from './server-context.ts';
 
 /** Bytes of the store that become events at once. */
@@ -105,26 +112,24 @@ class EventStream {
   async #follow(bounds: StreamBounds): Promise<void> {
     let roomCount = bounds.maxRecords;
     while (roomCount > 0 && !this.#signal.aborted) {
-      const step = this.#reader.read({
-        maxBytes: PIECE_BYTES,
-        maxRecords: roomCount,
-        untilOffset: bounds.untilOffset,
-      });
+      const step = this.#reader.readText(
+        { maxBytes: PIECE_BYTES, maxRecords: roomCount, untilOffset: bounds.untilOffset },
+        EVENTS,
+        bounds.untilTimestamp,
+      );
       if (step.type === 'end') {
         if (this.#reader.nextOffset >= bounds.untilOffset) return;
         await this.#waitForMore();
       } else if (step.type === 'gap') {
         await this.#write(gapEvent(this.#topic.name, step));
       } else if (step.type === 'records') {
-        const { untilTimestamp = Infinity } = bounds;
-        const records = step.records.filter(({ timestamp }) => timestamp < untilTimestamp);
-        roomCount -= records.length;
+        roomCount -= step.recordCount;
         this.#context.metrics.countOut(this.#topic.name, {
-          recordCount: records.length,
-          byteCount: records.reduce((sum, { payload }) => sum + payload.length, 0),
+          recordCount: step.recordCount,
+          byteCount: step.frameBytes - step.recordCount * FRAME_HEADER_BYTES,
         });
-        await this.#write(asEvents(this.#topic.name, records));
-        if (records.length < step.records.length) return;
+        await this.#write(step.text);
+        if (step.isCut) return;
       }
     }
   }

@@ -12,9 +12,9 @@ import {
   type GapStep,
   type LogReader,
   type ReadLimits,
-  type RecordsStep,
-  type RecordView,
+  type RecordTextForm,
   type RunStep,
+  type TextStep,
 } from '../engine/index.ts';
 
 export interface WalkLimits {
@@ -31,6 +31,7 @@ const SKIM_BYTES = READ_CHUNK_BYTES;
 
 export class RangeWalk {
   readonly #reader: LogReader;
+  readonly #form: RecordTextForm;
   readonly #limits: WalkLimits;
   readonly #firstOffset: number;
   #nextOffset: number;
@@ -40,8 +41,9 @@ export class RangeWalk {
   #stoppedAt: ErrorDetails | undefined;
 
   /** Begins where the reader stands. */
-  constructor(reader: LogReader, limits: WalkLimits) {
+  constructor(reader: LogReader, form: RecordTextForm, limits: WalkLimits) {
     this.#reader = reader;
+    this.#form = form;
     this.#limits = limits;
     this.#firstOffset = this.#nextOffset = reader.nextOffset;
   }
@@ -70,24 +72,20 @@ export class RangeWalk {
   }
 
   /**
-   * The next records, at most `pieceBytes` of them or one; undefined at the end.
+   * The next records as text, at most `pieceBytes` of them or one; undefined at the end.
    *
    * @throws FastQueueError `damaged` where damage is the first thing that was asked for; disk errors as themselves
    */
-  next(pieceBytes: number): readonly RecordView[] | undefined {
-    const step = this.#step<RecordsStep>((limits) => this.#reader.read(limits), pieceBytes);
-    if (step === undefined) return undefined;
+  next(pieceBytes: number): string | undefined {
     const { untilTimestamp } = this.#limits;
-    const first =
-      untilTimestamp === undefined
-        ? -1
-        : step.records.findIndex(({ timestamp }) => timestamp >= untilTimestamp);
-    const records = first === -1 ? step.records : step.records.slice(0, first);
-    this.#recordCount += records.length;
-    this.#nextOffset = step.records[first]?.offset ?? step.nextOffset;
-    if (first !== -1) this.#hasEnded = true;
-    if (this.#recordCount >= this.#limits.maxRecords) this.#hasEnded = true;
-    return records;
+    const step = this.#step<TextStep>(
+      (limits) => this.#reader.readText(limits, this.#form, untilTimestamp),
+      pieceBytes,
+    );
+    if (step === undefined) return undefined;
+    this.#pass(step);
+    if (step.isCut) this.#hasEnded = true;
+    return step.text;
   }
 
   /** Goes on by one piece without looking at each record. Returns false at the end. @throws as `next` does */
@@ -95,10 +93,14 @@ export class RangeWalk {
     if (this.#limits.untilTimestamp !== undefined) return this.next(SKIM_BYTES) !== undefined;
     const step = this.#step<RunStep>((limits) => this.#reader.skim(limits), SKIM_BYTES);
     if (step === undefined) return false;
+    this.#pass(step);
+    return true;
+  }
+
+  #pass(step: RunStep): void {
     this.#recordCount += step.recordCount;
     this.#nextOffset = step.nextOffset;
     if (this.#recordCount >= this.#limits.maxRecords) this.#hasEnded = true;
-    return true;
   }
 
   #step<Records extends { readonly type: 'records'; readonly frameBytes: number }>(

@@ -56,6 +56,11 @@ export function decodeFrameHeader(bytes: Buffer, at: number): FrameHeader {
   };
 }
 
+/** The two fields that a walk over many good frames needs, without an object for each. */
+export const payloadBytesAt = (bytes: Buffer, at: number): number =>
+  bytes.readUInt32BE(at) & MAX_PAYLOAD_FIELD;
+export const frameTimestampAt = (bytes: Buffer, at: number): number => readInt64(bytes, at + TIMESTAMP_AT);
+
 const prefix = Buffer.alloc(8 + LENGTH_BYTES + TIMESTAMP_BYTES);
 
 /** Writes a frame at `at`; `bytes` must have room for FRAME_HEADER_BYTES + payload.length. Returns the end of the frame. */
