@@ -26,14 +26,8 @@ export { frameLinesAhead } from './framed-lines.ts';
 export { LinesSource } from './record-sources.ts';
 export { createKernel, KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
 export type { FrameLinesResult, Kernel, Region } from './kernel/kernel.ts';
-export {
-  lineForm,
-  missingAsJson,
-  NotAPayload,
-  payloadFromJson,
-  recordAsJson,
-  type RecordTextForm,
-} from './json-records.ts';
+export { missingAsJson, NotAPayload, payloadFromJson, recordAsJson } from './json-records.ts';
+export { lineForm, type RecordTextForm } from './record-text.ts';
 export type { Ack, AppendOptions, BatchReport, FramedBatch } from './log.ts';
 export type {
   BytesStep,

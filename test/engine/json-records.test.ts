@@ -2,8 +2,9 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { frameLinesAhead } from '../../src/engine/framed-lines.ts';
 import { GroupGather } from '../../src/engine/group-gather.ts';
-import { lineForm, recordAsJson } from '../../src/engine/json-records.ts';
+import { recordAsJson } from '../../src/engine/json-records.ts';
 import { createKernel } from '../../src/engine/kernel/index.ts';
+import { lineForm } from '../../src/engine/record-text.ts';
 import { LinesSource } from '../../src/engine/record-sources.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 
