@@ -338,7 +338,14 @@ export class LogReader {
         case 'bad': {
           const isSecond =
             suspect?.position === cursor.position && suspect.generation === this.#mark.generation;
-          if (isSecond) return this.#damage(cursor, step.type === 'short' ? 'missing' : 'bad');
+          if (isSecond) {
+            const place = step.type === 'bad' ? this.#nextGoodFrame(cursor) : undefined;
+            if (!isSkipping || place === undefined || place.offset > this.#nextOffset)
+              return this.#damage(cursor, step.type === 'short' ? 'missing' : 'bad', place);
+            // It lies wholly before what was asked for: whoever is told to go on behind it must get there.
+            cursor.moveTo(place);
+            continue;
+          }
           suspect = { position: cursor.position, generation: this.#mark.generation };
           this.#lookAgain();
         }
@@ -503,9 +510,9 @@ export class LogReader {
     });
   }
 
-  #damage(cursor: SegmentCursor, kind: 'bad' | 'missing'): DamageStep {
+  /** @param next where reading can go on in the segment, if anywhere */
+  #damage(cursor: SegmentCursor, kind: 'bad' | 'missing', next?: SegmentPlace): DamageStep {
     const { position } = cursor;
-    const next = kind === 'bad' ? this.#nextGoodFrame(cursor) : undefined;
     const nextReadable = next?.offset ?? this.#baseBehind(cursor.baseOffset);
     const step = this.#report({
       path: cursor.store.path,

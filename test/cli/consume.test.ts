@@ -190,6 +190,13 @@ describe('consume', () => {
       expect(status).to.equal(3);
     });
 
+    it('prints what lies behind it to whoever begins there, as it said, and exits 0', async () => {
+      const { stdout, stderr, status } = await sandbox.run(['consume', 't', '-o', '2']);
+      expect(stdout.toString()).to.equal('c\nd\n');
+      expect(stderr).to.equal('');
+      expect(status).to.equal(0);
+    });
+
     it('steps over it when asked to, and still exits 3', async () => {
       const { stdout, stderr, status } = await sandbox.run(['consume', 't', '--on-damage', 'skip']);
       expect(stdout.toString()).to.equal('a\nc\nd\n');
