@@ -131,7 +131,13 @@ class RangeAnswer {
     if (walk.stoppedAt !== undefined) headers.push('FastQueue-Stopped-At', String(walk.stoppedAt.offset));
     const [head, tail] = isDocument ? this.#document(walk) : ['', ''];
     headers.push('Content-Type', mediaType);
-    if (firstEnd === walk.nextOffset || this.#exchange.isHead) {
+    if (this.#exchange.isHead && firstEnd !== walk.nextOffset) {
+      // How long the whole would be is known only once it was made.
+      this.#exchange.begin(200, headers);
+      this.#exchange.response.end();
+      return;
+    }
+    if (firstEnd === walk.nextOffset) {
       const text = isDocument ? withoutLastComma(firstText) : firstText;
       this.#sendWhole(headers, `${head}${text}${tail}`, walk);
       return;
