@@ -6,7 +6,7 @@ import { BaseCommand } from '../cli/base-command.ts';
 import { settingFlag } from '../cli/command-settings.ts';
 import { valueFlag } from '../cli/flags.ts';
 import { ServeLog } from '../cli/serve/serve-log.ts';
-import { parseOrigin, parsePort, serve, serveSettings } from '../cli/serve/serve.ts';
+import { parseHost, parseOrigin, parsePort, serve, serveSettings } from '../cli/serve/serve.ts';
 import { listenForStop } from '../cli/stop-signal.ts';
 import { settingsTable } from '../cli/views/settings-view.ts';
 
@@ -21,7 +21,10 @@ export default class Serve extends BaseCommand {
     'curl http://127.0.0.1:8080/topics/greetings/messages',
   ];
   static override flags = {
-    host: string({ default: '127.0.0.1', helpValue: 'HOST', summary: 'Address to listen on.' }),
+    host: valueFlag('host', parseHost, {
+      summary: 'Address to listen on (127.0.0.1).',
+      valueName: 'HOST',
+    }),
     port: valueFlag('port', parsePort, {
       summary: 'Port to listen on (8080); 0 takes any that is free.',
       valueName: 'PORT',
@@ -55,7 +58,7 @@ export default class Serve extends BaseCommand {
     await serve({
       ...values,
       openDataDirectory: (overrides) => this.openDataDirectory(flags, { overrides }),
-      host: flags.host,
+      host: flags.host ?? '127.0.0.1',
       port: flags.port ?? 8080,
       isReadOnly: flags['read-only'],
       mayCreate: !flags['no-create'],

@@ -122,6 +122,15 @@ export function parseOrigin(text: string): string {
   );
 }
 
+/** @throws FastQueueError `invalid_argument`: an empty name would mean every address of the machine */
+export function parseHost(text: string): string {
+  if (text.trim() !== '') return text;
+  throw new FastQueueError(
+    'invalid_argument',
+    'the host is empty: name the address to listen on, like 127.0.0.1.',
+  );
+}
+
 export function parsePort(text: string): number {
   const port = /^\d+$/.test(text) ? Number(text) : NaN;
   if (port <= 65_535) return port;
