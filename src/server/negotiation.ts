@@ -10,7 +10,7 @@ interface AcceptedRange {
 
 /**
  * The offered type that the header likes best; where it likes several as much, the one that it names most exactly, then
- * the one it names first, then the one offered first. Without a header, the first.
+ * the one it names first, then the one offered first. Without a header, or with an empty one, the first.
  *
  * @throws FastQueueError `not_acceptable`, naming what is offered
  */
@@ -18,7 +18,7 @@ export function negotiate<Type extends string>(
   accept: string | undefined,
   offered: readonly [Type, ...Type[]],
 ): Type {
-  if (accept === undefined || accept === '*/*' || accept === offered[0]) return offered[0];
+  if (accept === undefined || accept === '' || accept === '*/*' || accept === offered[0]) return offered[0];
   const ranges = accept.split(',').map(parseRange);
   let best: { type: Type; quality: number; exactness: number; place: number } | undefined;
   for (const type of offered) {
