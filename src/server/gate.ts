@@ -50,6 +50,12 @@ export class Gate {
   checkHost(request: IncomingMessage): void {
     refuseDuplicates(request.rawHeaders);
     const { host } = request.headers;
+    if (host === undefined && request.httpVersion !== '1.0') {
+      throw new FastQueueError(
+        'malformed_request',
+        'A request of HTTP/1.1 names its Host. Nothing was written.',
+      );
+    }
     if (!this.#options.isLoopback || (host !== undefined && this.#knownHosts.has(host))) return;
     if (host === undefined || !this.#names.has(nameOf(host))) {
       throw new FastQueueError(
@@ -68,7 +74,7 @@ export class Gate {
   checkOrigin(request: IncomingMessage): readonly string[] {
     const { origin, host } = request.headers;
     if (origin === undefined) {
-      if (request.headers['sec-fetch-site'] === 'cross-site') throw foreignPage();
+      if (comesFromAnotherSite(request)) throw foreignPage();
       return this.#origins.size === 0 ? [] : ['Vary', 'Origin'];
     }
     if (this.#origins.has(origin)) {
@@ -131,6 +137,10 @@ function refuseDuplicates(rawHeaders: readonly string[]): void {
     seen.add(name);
   }
 }
+
+/** One that came twice stands as a list: then each of them counts. */
+const comesFromAnotherSite = ({ headers }: IncomingMessage): boolean =>
+  String(headers['sec-fetch-site']).includes('cross-site');
 
 function foreignPage(): FastQueueError {
   return new FastQueueError(

@@ -69,6 +69,9 @@ const ROUTE_OF_SUFFIX = new Map([
 ]);
 const TOPICS_PREFIX = '/topics/';
 
+/** May be asked without the token. */
+export const isOpenPath = (path: string): boolean => ROUTE_OF_PATH.get(path)?.isOpen === true;
+
 /** @throws FastQueueError `no_such_resource`, `invalid_topic_name` where the name is not even text */
 export function routeOf(path: string): { route: Route; topic: string } {
   if (path.startsWith(TOPICS_PREFIX)) {

@@ -3,7 +3,7 @@
  * and the end: stop accepting, let what is in flight finish, sync, close.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { isIP, Server as NetServer, type AddressInfo } from 'node:net';
+import { isIP, Server as NetServer, type AddressInfo, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { FastQueueError, type DataDirectory } from '../engine/index.ts';
 import { ClientGone, Exchange } from './exchange.ts';
@@ -22,7 +22,7 @@ import {
 } from './limits.ts';
 import { LinesAppender } from './lines-appender.ts';
 import { BodyReader } from './request-body.ts';
-import { allowedMethods, handlerOf, routeOf, type Route } from './router.ts';
+import { allowedMethods, handlerOf, isOpenPath, routeOf, type Route } from './router.ts';
 import type { ServerContext } from './server-context.ts';
 import { TopicCache } from './topic-cache.ts';
 
@@ -65,6 +65,11 @@ export class FastQueueServer {
   readonly #maintenance: Maintenance | undefined;
   /** The latest answer on each connection. */
   readonly #responses = new WeakMap<Duplex, ServerResponse>();
+  /** Connections that were told that what they sent is no request. */
+  readonly #refused = new WeakSet<Duplex>();
+  /** Requests that are being worked on. */
+  readonly #inFlight = new Set<Exchange>();
+  readonly #connections = new Set<Socket>();
   #gate: Gate | undefined;
 
   /**
@@ -129,6 +134,7 @@ export class FastQueueServer {
   /** Stops accepting, lets what is in flight finish, syncs and closes. Resolves when nothing is left. */
   async stop(): Promise<void> {
     this.#stop.abort();
+    for (const exchange of this.#inFlight) exchange.commonHeaders.push('Connection', 'close');
     const closed = new Promise<void>((resolve) => {
       // Not http's own close, which cuts connections whose next request has come and was not read yet.
       NetServer.prototype.close.call(this.#server, () => {
@@ -137,6 +143,8 @@ export class FastQueueServer {
     });
     const idle = setInterval(() => {
       this.#server.closeIdleConnections();
+      // One that a browser has opened ahead is not idle to node.
+      for (const socket of this.#connections) if (socket.bytesRead === 0) socket.destroy();
     }, IDLE_CHECK_MS);
     const grace = setTimeout(() => {
       this.#server.closeAllConnections();
@@ -156,11 +164,17 @@ export class FastQueueServer {
       requestTimeout: requestTimeoutMs,
       headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutMs),
       keepAliveTimeout: KEEP_ALIVE_MS,
+      // The gate refuses a request without Host, as a problem document.
+      requireHostHeader: false,
       connectionsCheckingInterval: Math.min(1000, requestTimeoutMs),
       noDelay: true,
     });
     server.maxHeadersCount = MAX_HEADER_COUNT;
     server.maxConnections = MAX_CONNECTIONS;
+    server.on('connection', (socket) => {
+      this.#connections.add(socket);
+      socket.once('close', () => this.#connections.delete(socket));
+    });
     server.on('request', (request, response) => {
       void this.#handle(request, response);
     });
@@ -207,10 +221,17 @@ export class FastQueueServer {
     response: ServerResponse,
     options: { awaitsContinue?: boolean } = {},
   ): Promise<void> {
-    const beganMs = performance.now();
+    const previous = this.#responses.get(request.socket);
     this.#responses.set(request.socket, response);
+    // Requests that one client sends ahead have their turn one after the other: answers that nobody reads are not made.
+    if (previous !== undefined && !isOver(previous)) {
+      await new Promise((resolve) => previous.once('close', resolve));
+      if (request.socket.destroyed) return;
+    }
+    const beganMs = performance.now();
     const exchange = new Exchange(request, response);
     if (options.awaitsContinue === true) exchange.awaitsContinue = true;
+    this.#inFlight.add(exchange);
     let route: Route | undefined;
     try {
       const found = this.#admit(exchange);
@@ -223,6 +244,7 @@ export class FastQueueServer {
     } catch (error) {
       this.#fail(exchange, error, route);
     }
+    this.#inFlight.delete(exchange);
     this.#note(exchange, { route, durationMs: performance.now() - beganMs });
   }
 
@@ -234,12 +256,11 @@ export class FastQueueServer {
     gate.checkHost(request);
     const corsHeaders = gate.checkOrigin(request);
     if (corsHeaders.length > 0) exchange.commonHeaders.push(...corsHeaders);
-    const found = routeOf(exchange.path);
-    if (found.route.isOpen !== true && request.method !== 'OPTIONS') {
+    if (!isOpenPath(exchange.path) && request.method !== 'OPTIONS') {
       gate.checkToken(request);
       if (this.#stop.signal.aborted) throw stopping();
     }
-    return found;
+    return routeOf(exchange.path);
   }
 
   #fail(exchange: Exchange, error: unknown, route?: Route): void {
@@ -266,11 +287,27 @@ export class FastQueueServer {
     if (log.wantsRequests) log.request({ method, path: exchange.path, status, durationMs });
   }
 
-  /** What is no request, or did not come in time: answered on the bare connection, which ends with it. */
+  /** What is no request, or did not come in time. Told again with every piece that follows, and answered once. */
   #refuseRaw(error: NodeJS.ErrnoException, socket: Duplex): void {
+    if (this.#refused.has(socket) && error.code !== 'ECONNRESET') return;
+    this.#refused.add(socket);
     const response = this.#responses.get(socket);
-    const hasBegun = response !== undefined && !response.writableFinished && response.headersSent;
-    if (error.code === 'ECONNRESET' || !socket.writable || hasBegun) {
+    const isPending = response !== undefined && !isOver(response);
+    if (isPending && response.req.complete && error.code !== 'ECONNRESET') {
+      // The good requests before it have their answers first: who reads this one first believes that they failed.
+      response.once('close', () => {
+        this.#answerRaw(error, socket);
+      });
+      return;
+    }
+    const isItsTurn = !isPending || (response.socket !== null && !response.headersSent);
+    if (error.code === 'ECONNRESET' || !isItsTurn) socket.destroy();
+    else this.#answerRaw(error, socket);
+  }
+
+  /** Answers on the bare connection, which ends with it. */
+  #answerRaw(error: NodeJS.ErrnoException, socket: Duplex): void {
+    if (!socket.writable) {
       socket.destroy();
       return;
     }
@@ -289,6 +326,9 @@ export class FastQueueServer {
     });
   }
 }
+
+/** Nothing of the answer is still to come, or can. */
+const isOver = (response: ServerResponse): boolean => response.writableFinished || response.destroyed;
 
 const REASONS: Readonly<Record<number, string>> = {
   408: 'Request Timeout',
