@@ -1,6 +1,7 @@
 /**
  * Reads the bodies of requests. Nothing is kept beyond a limit for one body and a budget for all of them: a body has its
- * whole room reserved before it is read, so large ones wait their turn, unread, and no two can starve each other.
+ * whole room reserved before more than a small part of it is read, so large ones wait their turn, unread, and no two can
+ * starve each other.
  */
 import type { IncomingMessage } from 'node:http';
 import { FastQueueError } from '../engine/index.ts';
@@ -39,27 +40,48 @@ export class BodyReader {
     const { request } = exchange;
     const declared = request.headers['content-length'];
     const isChunked = declared === undefined && request.headers['transfer-encoding'] !== undefined;
-    const declaredBytes = isChunked ? this.#maxBodyBytes : Number(declared ?? 0);
-    if (!isChunked && declaredBytes > this.#maxBodyBytes) return Promise.reject(this.#tooLarge(exchange));
-    if (declaredBytes <= SMALL_BODY_BYTES) return this.#collect(exchange, () => undefined);
-    return this.#readReserved(exchange, declaredBytes);
+    if (isChunked) return this.#readChunked(exchange);
+    const declaredBytes = Number(declared ?? 0);
+    if (declaredBytes > this.#maxBodyBytes) return Promise.reject(this.#tooLarge(exchange));
+    return this.#readReserved(exchange, declaredBytes <= SMALL_BODY_BYTES ? 0 : declaredBytes);
   }
 
   async #readReserved(exchange: Exchange, byteCount: number): Promise<RequestBody> {
-    await this.#reserve(exchange.request, byteCount);
+    const release = await this.#reserveRoom(exchange.request, byteCount);
+    try {
+      return { ...(await this.#collect(exchange)), release };
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /** Nobody knows how long it will be: a small one waits for no other, and one that grows has its room reserved then. */
+  async #readChunked(exchange: Exchange): Promise<RequestBody> {
+    let release = (): void => undefined;
+    const reserve = async (): Promise<void> => {
+      release = await this.#reserveRoom(exchange.request, this.#maxBodyBytes);
+    };
+    try {
+      const collected = await this.#collect(exchange, reserve);
+      return { ...collected, release };
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /** Resolves with what gives the room back, once however often it is called. */
+  async #reserveRoom(request: IncomingMessage, byteCount: number): Promise<() => void> {
+    if (byteCount === 0) return () => undefined;
+    await this.#reserve(request, byteCount);
     let isHeld = true;
-    const release = (): void => {
+    return () => {
       if (!isHeld) return;
       isHeld = false;
       this.#freeBytes += byteCount;
       this.#grantWaiters();
     };
-    try {
-      return await this.#collect(exchange, release);
-    } catch (error) {
-      release();
-      throw error;
-    }
   }
 
   #reserve(request: IncomingMessage, byteCount: number): Promise<void> {
@@ -91,23 +113,31 @@ export class BodyReader {
     }
   }
 
-  #collect(exchange: Exchange, release: () => void): Promise<RequestBody> {
+  /** @param reserve called once, when more than a small body has come; nothing more is read until it resolves */
+  #collect(exchange: Exchange, reserve?: () => Promise<void>): Promise<Omit<RequestBody, 'release'>> {
     const { request, response } = exchange;
     if (exchange.awaitsContinue) response.writeContinue();
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = [];
       let byteCount = 0;
-      request.on('data', (chunk: Buffer) => {
+      let mayGrow = reserve === undefined;
+      const take = (chunk: Buffer): void => {
         byteCount += chunk.length;
-        if (byteCount <= this.#maxBodyBytes) {
-          chunks.push(chunk);
+        if (byteCount > this.#maxBodyBytes) {
+          chunks.length = 0;
+          request.off('data', take);
+          reject(this.#tooLarge(exchange));
           return;
         }
-        chunks.length = 0;
-        reject(this.#tooLarge(exchange));
-      });
+        chunks.push(chunk);
+        if (mayGrow || byteCount <= SMALL_BODY_BYTES) return;
+        mayGrow = true;
+        request.pause();
+        reserve?.().then(() => request.resume(), reject);
+      };
+      request.on('data', take);
       request.on('end', () => {
-        resolve({ chunks, byteCount, release });
+        resolve({ chunks, byteCount });
       });
       request.on('close', () => {
         if (!request.complete) reject(new ClientGone());
