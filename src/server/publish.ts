@@ -11,7 +11,7 @@ import {
   type AppendOptions,
 } from '../engine/index.ts';
 import type { Exchange } from './exchange.ts';
-import { SMALL_BODY_BYTES } from './limits.ts';
+import { MAX_LIMIT, SMALL_BODY_BYTES } from './limits.ts';
 import { JSON_MEDIA_TYPE, NDJSON_MEDIA_TYPE, RECORDS_MEDIA_TYPE } from './media-types.ts';
 import { mediaTypeOf } from './negotiation.ts';
 import { parseQuery } from './query.ts';
@@ -41,7 +41,7 @@ export async function publish(context: ServerContext, exchange: Exchange, name: 
     201,
     [
       'Location',
-      `/topics/${topic}/messages?offset=${offset}&limit=${count}`,
+      `/topics/${topic}/messages?offset=${offset}&limit=${Math.min(count, MAX_LIMIT)}`,
       'Content-Type',
       JSON_MEDIA_TYPE,
     ],
