@@ -38,6 +38,11 @@ const TOLD_DETAILS = [
 /** Seconds after which a request that failed for a passing reason may be tried again. */
 const RETRY_AFTER_SECONDS = '1';
 
+/** What is said over HTTP where the engine's sentence tells of processes of this machine, or of flags of a command. */
+const SENTENCES: Partial<Record<ErrorCode, string>> = {
+  locked: 'Another process holds the topic. Nothing was written; try again.',
+};
+
 /** Headers that belong to a code wherever it is answered. */
 const HEADERS_OF_CODE: Partial<Record<ErrorCode, readonly string[]>> = {
   unauthorized: ['WWW-Authenticate', 'Bearer realm="fastqueue"'],
@@ -52,7 +57,7 @@ export function problemOf(error: unknown, place: ProblemPlace): Problem {
     type: `urn:fastqueue:problem:${code}`,
     title,
     status: httpStatus,
-    detail: withoutPaths(known.message, place.dataDirectory),
+    detail: SENTENCES[code] ?? withoutPaths(known.message, place.dataDirectory),
     instance: place.instance,
     code,
     retryable,
