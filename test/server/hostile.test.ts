@@ -1,0 +1,383 @@
+/** Clients that stop halfway, never read, never end, or send more than is good: a clear answer, nothing half-stored, memory flat. */
+import { expect } from 'chai';
+import { spawnSync } from 'node:child_process';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import { Sandbox } from '../cli/fastqueue.ts';
+import { readTopicFiles } from '../support/log-files.ts';
+import { EventStream, parseAnswers, Server, untilClosed } from './serving.ts';
+
+const MIB = 1024 * 1024;
+
+const head = (topic: string, lines: string): string =>
+  `POST /topics/${topic}/messages HTTP/1.1\r\nHost: localhost\r\n${lines}\r\n\r\n`;
+
+describe('serve under hostile clients', () => {
+  const sandbox = new Sandbox();
+  let server: Server;
+  /** One that has little patience. */
+  let strict: Server;
+  let slow: { head: Promise<Buffer>; body: Promise<Buffer>; idle: Promise<Buffer>; begunAt: number };
+  let quietStream: EventStream;
+  let secondCommentMs: Promise<number>;
+
+  before(async () => {
+    server = await Server.start(sandbox);
+    await server.publish('kept', 'x');
+    await server.publish('quiet', 'x');
+    strict = await Server.start(sandbox, ['--request-timeout', '3s']);
+    // These take the servers' own times and run beside the other tests of this file.
+    slow = { head: dripHead(), body: dripBody(), idle: stayIdle(), begunAt: Date.now() };
+    quietStream = await EventStream.open(server, '/topics/quiet/messages?offset=end');
+    secondCommentMs = quietStream
+      .nextComment()
+      .then(() => quietStream.nextComment())
+      .then((comment) => (comment === undefined ? NaN : Date.now() - slow.begunAt));
+    const lines = `${'x'.repeat(999)}\n`.repeat(10_000);
+    for (let batch = 0; batch < 10; batch++) await server.publishLines('vast', lines);
+  });
+
+  after(async () => {
+    quietStream.close();
+    for (const outcome of [await server.stop(), await strict.stop()])
+      expect(outcome.status, outcome.stderr).to.equal(0);
+    sandbox.remove();
+  });
+
+  /** A byte of a head now and then. */
+  async function dripHead(): Promise<Buffer> {
+    const socket = await strict.connect();
+    return drip(socket, head('slow', `X-Padding: ${'x'.repeat(10_000)}`));
+  }
+
+  /** A whole head, then a byte of the body now and then. */
+  async function dripBody(): Promise<Buffer> {
+    const socket = await strict.connect();
+    socket.write(head('slow', 'Content-Length: 10000'));
+    return drip(socket, 'x'.repeat(10_000));
+  }
+
+  /** Nothing at all. */
+  async function stayIdle(): Promise<Buffer> {
+    return untilClosed(await strict.connect());
+  }
+
+  function drip(socket: Socket, text: string): Promise<Buffer> {
+    let at = 0;
+    const timer = setInterval(() => socket.write(text[at++ % text.length]!), 200);
+    return untilClosed(socket).finally(() => {
+      clearInterval(timer);
+    });
+  }
+
+  const topics = async (): Promise<string[]> =>
+    ((await server.get('/topics')).json['topics'] as { topic: string }[]).map(({ topic }) => topic);
+
+  describe('a body that stops halfway', () => {
+    const bodies: [string, string][] = [
+      ['one record', 'Content-Length: 1000'],
+      ['lines', 'Content-Type: application/x-ndjson\r\nContent-Length: 1000'],
+      ['a batch document', 'Content-Type: application/vnd.fastqueue.records+json\r\nContent-Length: 1000'],
+      ['chunks', 'Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked'],
+    ];
+    for (const [what, lines] of bodies) {
+      it(`stores nothing of ${what}, whether the client ends or breaks the connection`, async () => {
+        for (const leave of [
+          (socket: Socket) => socket.end(),
+          (socket: Socket) => socket.resetAndDestroy(),
+        ]) {
+          const socket = await server.connect();
+          const closed = untilClosed(socket);
+          socket.write(head('halfway', lines));
+          socket.write(lines.includes('chunked') ? '8\r\none\ntwo\n\r\n' : 'one\ntwo\n');
+          await wait(20);
+          leave(socket);
+          const answer = (await closed).toString();
+          expect(answer).to.satisfy((text: string) => text === '' || text.startsWith('HTTP/1.1 4'));
+        }
+        expect(await topics()).to.not.include('halfway');
+      });
+    }
+  });
+
+  it('a chunk that is none ends the request with 400, and stores nothing', async () => {
+    for (const chunk of [
+      'zz\r\nx\r\n0\r\n\r\n',
+      '3\r\nabcd\r\n0\r\n\r\n',
+      'fffffffffffffffff\r\nx',
+      '-1\r\nx\r\n',
+    ]) {
+      const answers = await server.exchange(head('chunks', 'Transfer-Encoding: chunked') + chunk);
+      expect(
+        answers.map(({ status }) => status),
+        chunk,
+      ).to.deep.equal([400]);
+      expect(answers[0]!.headers.get('content-type')).to.match(/^application\/problem\+json/);
+    }
+    expect(await topics()).to.not.include('chunks');
+  });
+
+  it('nonsense behind a good request takes nothing of its answer', async () => {
+    const post = `${head('pipelined', 'Content-Length: 4')}good`;
+    const answers = await server.exchange(`${post}NONSENSE\r\n\r\n`);
+    expect(answers[0]?.status).to.equal(201);
+    expect(answers.slice(1).map(({ status }) => status)).to.satisfy(
+      (statuses: number[]) => statuses.length === 0 || statuses.join() === '400',
+    );
+    const stored = await server.get('/topics/pipelined/messages');
+    expect(stored.json['messages']).to.have.length(1);
+  });
+
+  it('a request that two servers would read differently is refused', async () => {
+    for (const lines of [
+      'Content-Length: 3\r\nContent-Length: 4',
+      'Content-Length: 3, 4',
+      'Content-Length: 3\r\nTransfer-Encoding: chunked',
+      'Content-Length: +3',
+      'Content-Length: 0x3',
+      'Transfer-Encoding: chunked, gzip',
+      'Transfer-Encoding : chunked',
+      'Content-Length: 3\r\n folded: x',
+      'Content-Length: 3\nX: y',
+    ]) {
+      const answers = await server.exchange(
+        `${head('smuggled', lines)}abcGET /health HTTP/1.1\r\nHost: localhost\r\n\r\n`,
+      );
+      expect(
+        answers.map(({ status }) => status),
+        lines,
+      ).to.deep.equal([400]);
+    }
+    expect(await topics()).to.not.include('smuggled');
+  });
+
+  it('headers that are too large are 431, and so are too many', async () => {
+    for (const lines of [`X: ${'x'.repeat(100_000)}`, `X: y\r\n`.repeat(20_000) + 'X: y']) {
+      const [answer] = await server.exchange(head('large', lines));
+      expect(answer?.status).to.equal(431);
+      expect(answer?.headers.get('content-type')).to.match(/^application\/problem\+json/);
+    }
+    const [longPath] = await server.exchange(
+      `GET /${'x'.repeat(100_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`,
+    );
+    expect(longPath?.status).to.be.oneOf([400, 414, 431]);
+  });
+
+  it('a header that is given twice counts once or is refused, and never the second alone', async () => {
+    const twice = (name: string, first: string, second: string): Promise<number> =>
+      server
+        .exchange(
+          head('twice', `${name}: ${first}\r\n${name}: ${second}\r\nConnection: close\r\nContent-Length: 1`) +
+            'x',
+        )
+        .then(([answer]) => answer!.status);
+    expect(await twice('FastQueue-Expected-Offset', '7', '0')).to.equal(400);
+    expect(await twice('Sec-Fetch-Site', 'cross-site', 'same-origin')).to.equal(403);
+    expect(await twice('Sec-Fetch-Site', 'same-origin', 'cross-site')).to.equal(403);
+    expect(await twice('Origin', 'https://evil.example', server.url)).to.equal(403);
+    expect(await topics()).to.not.include('twice');
+  });
+
+  it('says 413 to a body that announces itself as too large, before it comes', async () => {
+    const [answer] = await server.exchange(head('announced', `Content-Length: ${10 ** 12}`));
+    expect(answer?.status).to.equal(413);
+    expect(JSON.parse(answer!.body.toString())).to.include({ status: 413, sideEffects: 'none' });
+  });
+
+  it('cuts a body that goes on for ever at its limit, answered with 413, and memory stays flat', async () => {
+    const limited = await Server.start(sandbox, ['--max-body', '4MiB']);
+    const before = limited.memory().residentBytes;
+    const chunk = Buffer.concat([Buffer.from('100000\r\n'), Buffer.alloc(MIB, 'x'), Buffer.from('\r\n')]);
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        const socket = await limited.connect();
+        const closed = untilClosed(socket);
+        socket.write(head('endless', 'Transfer-Encoding: chunked'));
+        const feed = (): void => {
+          while (socket.writable && socket.write(chunk));
+        };
+        socket.on('drain', feed);
+        feed();
+        return (await closed).toString();
+      }),
+    );
+    for (const answer of answers) if (answer !== '') expect(answer).to.match(/^HTTP\/1\.1 413 /);
+    expect(answers.filter((answer) => answer !== '')).to.not.be.empty;
+    expect(limited.memory().residentBytes - before).to.be.lessThan(100 * MIB);
+    await limited.stop();
+    expect(await topics()).to.not.include('endless');
+  });
+
+  it('holds no more than it must of many large bodies that never end', async () => {
+    const before = server.memory().residentBytes;
+    const body = Buffer.alloc(16 * MIB - 1, 'x');
+    const sockets = await Promise.all(
+      Array.from({ length: 24 }, async () => {
+        const socket = await server.connect();
+        socket.write(head('stalled', `Content-Length: ${16 * MIB}`));
+        socket.write(body);
+        return socket;
+      }),
+    );
+    await wait(800);
+    const grownBytes = server.memory().residentBytes - before;
+    expect((await server.publish('kept', 'served meanwhile')).status).to.equal(201);
+    for (const socket of sockets) socket.destroy();
+    expect(grownBytes).to.be.lessThan(256 * MIB);
+    expect(await topics()).to.not.include('stalled');
+  });
+
+  it('keeps nobody with a small chunked body waiting for others whose chunks do not come', async () => {
+    const chunked = (topic: string): string =>
+      head(topic, 'Transfer-Encoding: chunked\r\nConnection: close') + '1\r\nx\r\n';
+    const stalled = await Promise.all(Array.from({ length: 10 }, () => server.connect()));
+    for (const socket of stalled) socket.write(chunked('stalled'));
+    await wait(50);
+    const begun = performance.now();
+    const [answer] = await server.exchange(`${chunked('kept')}0\r\n\r\n`);
+    expect(answer?.status).to.equal(201);
+    expect(performance.now() - begun).to.be.lessThan(2000);
+    for (const socket of stalled) socket.destroy();
+  });
+
+  describe('a reader that never reads', () => {
+    for (const accept of ['application/x-ndjson', 'application/json', 'text/event-stream']) {
+      it(`costs little memory as ${accept}, and keeps nobody else waiting`, async () => {
+        const before = server.memory().residentBytes;
+        const query = accept === 'text/event-stream' ? '' : '?limit=10000&max_bytes=100MB';
+        const sockets = await Promise.all(
+          Array.from({ length: 20 }, async () => {
+            const socket = await server.connect();
+            socket.pause();
+            socket.write(
+              `GET /topics/vast/messages${query} HTTP/1.1\r\nHost: localhost\r\nAccept: ${accept}\r\n\r\n`,
+            );
+            return socket;
+          }),
+        );
+        await wait(300);
+        const begun = performance.now();
+        expect((await server.publish('kept', 'x')).status).to.equal(201);
+        expect(performance.now() - begun).to.be.lessThan(2000);
+        const grownBytes = server.memory().residentBytes - before;
+        for (const socket of sockets) socket.destroy();
+        expect(grownBytes).to.be.lessThan(160 * MIB);
+      });
+    }
+  });
+
+  it('a reader that takes nothing for too long is cut, one that reads slowly is not', async () => {
+    const get =
+      'GET /topics/vast/messages?limit=10000&max_bytes=100MB HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n';
+    const [stalled, steady] = [await strict.connect(), await strict.connect()];
+    const closed = [untilClosed(stalled), untilClosed(steady)];
+    const begun = performance.now();
+    stalled.pause();
+    stalled.write(get.replace('Connection: close', 'Accept: text/event-stream'));
+    steady.write(get);
+    // A second behind each 2 MB: the whole takes longer than the server waits for one that takes nothing.
+    let unpausedBytes = 0;
+    steady.on('data', (chunk: Buffer) => {
+      unpausedBytes += chunk.length;
+      if (unpausedBytes < 2_000_000) return;
+      unpausedBytes = 0;
+      steady.pause();
+      setTimeout(() => steady.resume(), 1000);
+    });
+    expect((await closed[1]!).length).to.be.greaterThan(10_000_000);
+    // A pause is noticed within twice the time that the server waits.
+    await wait(Math.max(0, begun + 7500 - performance.now()));
+    // What stands in the buffers of the kernel comes, and of the hundred million bytes no more.
+    stalled.resume();
+    expect((await closed[0]!).length).to.be.lessThan(50_000_000);
+  });
+
+  it('pipelined requests without end, whose answers nobody reads, cost little memory', async () => {
+    const before = server.memory().residentBytes;
+    const requests = 'GET /topics/vast/messages?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(1000);
+    const sockets = await Promise.all(
+      Array.from({ length: 4 }, async () => {
+        const socket = await server.connect();
+        socket.pause();
+        socket.write(requests);
+        return socket;
+      }),
+    );
+    await wait(300);
+    expect((await server.get('/health')).status).to.equal(200);
+    const grownBytes = server.memory().residentBytes - before;
+    for (const socket of sockets) socket.destroy();
+    expect(grownBytes).to.be.lessThan(160 * MIB);
+  });
+
+  it('2,000 connections that come and go leave no descriptor behind', async () => {
+    const before = server.descriptorCount();
+    for (let round = 0; round < 20; round++) {
+      const sockets = await Promise.all(Array.from({ length: 100 }, () => server.connect()));
+      for (const socket of sockets) {
+        socket.write('GET /topics/kept/messages HTTP/1.1\r\nHost: localhost\r\n');
+        socket.destroy();
+      }
+    }
+    while (server.descriptorCount() > before + 5) await wait(20);
+  });
+
+  it('200 topics that were posted to keep the descriptors of no more than 128', async () => {
+    let before: number;
+    // Connections of the tests before this one are still being closed.
+    do {
+      before = server.descriptorCount();
+      await wait(300);
+    } while (server.descriptorCount() !== before);
+    for (let at = 0; at < 10; at++) await server.publish(`topic-${at}`, 'x');
+    const perTopic = Math.ceil((server.descriptorCount() - before) / 10);
+    expect(perTopic).to.be.within(1, 6);
+    for (let at = 0; at < 200; at += 10)
+      await Promise.all(Array.from({ length: 10 }, (_, of) => server.publish(`topic-${at + of}`, 'x')));
+    expect(server.descriptorCount() - before).to.be.at.most(140 * perTopic);
+  });
+
+  it('sends a comment down a stream without events after 15 s', async () => {
+    expect(await secondCommentMs).to.be.within(14_500, 20_000);
+  });
+
+  it('cuts a client whose head, or whose body, does not come, and one that says nothing', async () => {
+    for (const [what, closed] of Object.entries({ head: slow.head, body: slow.body })) {
+      const bytes = await closed;
+      for (const { status } of parseAnswers(bytes)) expect(status, what).to.equal(408);
+    }
+    await slow.idle;
+    expect(await topics()).to.not.include('slow');
+  });
+});
+
+describe('serve where descriptors run out', () => {
+  const sandbox = new Sandbox();
+  let server: Server;
+
+  before(async () => {
+    server = await Server.start(sandbox);
+  });
+
+  after(async () => {
+    await server.stop();
+    sandbox.remove();
+  });
+
+  it('answers 503 too_many_open_files, and goes on when there are some again', async () => {
+    await server.publish('kept', 'x');
+    const limit = (count: number): void => {
+      const { status } = spawnSync('prlimit', ['--pid', String(server.child.pid), `--nofile=${count}:`]);
+      expect(status).to.equal(0);
+    };
+    limit(server.descriptorCount() + 1);
+    const refused = await server.publish('another', 'x');
+    expect(refused.status).to.equal(503);
+    expect(refused.json).to.include({ code: 'too_many_open_files', retryable: true });
+    expect(refused.headers).to.have.property('retry-after');
+    limit(4096);
+    expect((await server.publish('another', 'x')).status).to.equal(201);
+    expect(readTopicFiles(join(sandbox.dataDirectory, 'another'))).to.have.length(1);
+  });
+});

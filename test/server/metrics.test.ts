@@ -1,0 +1,147 @@
+/** GET /metrics: what a scraper accepts, and numbers that match what was done. */
+import { expect } from 'chai';
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { Sandbox } from '../cli/fastqueue.ts';
+import { parsePrometheusText, type MetricFamily } from './prometheus-text.ts';
+import { EventStream, Server } from './serving.ts';
+
+describe('GET /metrics', () => {
+  const sandbox = new Sandbox();
+  let server: Server;
+
+  before(async () => {
+    server = await Server.start(sandbox);
+  });
+
+  after(async () => {
+    await server.stop();
+    sandbox.remove();
+  });
+
+  async function scrape(): Promise<Map<string, MetricFamily>> {
+    const { body, status, headers } = await server.get('/metrics');
+    expect(status).to.equal(200);
+    expect(headers['content-type']).to.match(/^text\/plain; version=0\.0\.4/);
+    return parsePrometheusText(body.toString());
+  }
+
+  /** Sum of all samples of that name whose labels hold these. */
+  function valueOf(
+    families: Map<string, MetricFamily>,
+    name: string,
+    labels: Record<string, string> = {},
+  ): number {
+    const family = families.get(name) ?? families.get(name.replace(/_(bucket|sum|count)$/, ''));
+    if (family === undefined) throw new Error(`no ${name} among ${[...families.keys()].join(', ')}`);
+    return family.samples
+      .filter((sample) => sample.name === name)
+      .filter((sample) => Object.entries(labels).every(([label, value]) => sample.labels[label] === value))
+      .reduce((sum, { value }) => sum + value, 0);
+  }
+
+  it('is text that a scraper reads, of an empty server, too', async () => {
+    const families = await scrape();
+    expect([...families.keys()]).to.include.members([
+      'fastqueue_records_in_total',
+      'fastqueue_bytes_in_total',
+      'fastqueue_records_out_total',
+      'fastqueue_bytes_out_total',
+      'fastqueue_errors_total',
+      'fastqueue_batch_records',
+      'fastqueue_sync_duration_seconds',
+      'fastqueue_request_duration_seconds',
+      'fastqueue_start_offset',
+      'fastqueue_end_offset',
+      'fastqueue_segments',
+      'fastqueue_store_bytes',
+      'process_resident_memory_bytes',
+      'nodejs_eventloop_lag_seconds',
+    ]);
+    for (const [name, { help }] of families) expect(help.length, name).to.be.greaterThan(5);
+  });
+
+  it('counts records and payload bytes in, and the batches that they shared', async () => {
+    await server.publish('in', 'x'.repeat(10));
+    await server.publishLines('in', 'ab\ncd\nef\n');
+    await server.publish('in', '', { 'FastQueue-Expected-Offset': '99' });
+    await Promise.all(Array.from({ length: 50 }, () => server.publish('in', 'y')));
+    const families = await scrape();
+    const labels = { topic: 'in' };
+    expect(valueOf(families, 'fastqueue_records_in_total', labels)).to.equal(54);
+    expect(valueOf(families, 'fastqueue_bytes_in_total', labels)).to.equal(10 + 6 + 50);
+    expect(valueOf(families, 'fastqueue_batch_records_sum', labels)).to.equal(54);
+    const batches = valueOf(families, 'fastqueue_batch_records_count', labels);
+    expect(batches, 'posts at once share a sync').to.be.within(3, 40);
+    expect(valueOf(families, 'fastqueue_sync_duration_seconds_count', labels)).to.equal(batches);
+    expect(valueOf(families, 'fastqueue_sync_duration_seconds_sum', labels)).to.be.within(0, 30);
+  });
+
+  it('counts what went out in every form, once', async () => {
+    await server.publishLines('out', 'abc\nde\nf\n');
+    const path = '/topics/out/messages';
+    await server.get(path);
+    await server.get(path, { accept: 'application/x-ndjson' });
+    await server.get(`${path}?offset=1&limit=1`, { accept: 'application/octet-stream' });
+    const { headers } = await server.get(`${path}?limit=2`);
+    await server.get(`${path}?limit=2`, { 'if-none-match': headers.etag as string });
+    await server.request('HEAD', path);
+    const stream = await EventStream.open(server, path);
+    await stream.take(3);
+    stream.close();
+    const families = await scrape();
+    const labels = { topic: 'out' };
+    expect(valueOf(families, 'fastqueue_records_out_total', labels)).to.equal(3 + 3 + 1 + 2 + 3);
+    expect(valueOf(families, 'fastqueue_bytes_out_total', labels)).to.equal(6 + 6 + 2 + 5 + 6);
+  });
+
+  it('says where topics begin and end, and what they take on the disk, whoever wrote them', async () => {
+    const settings = ['--set', 'segmentBytes=1KiB', '--set', 'retentionBytes=2KiB'];
+    await sandbox.run(['topics', 'create', 'disk', ...settings]);
+    for (let at = 0; at < 5; at++) await sandbox.run(['produce', 'disk'], { input: `${'x'.repeat(900)}\n` });
+    const families = await scrape();
+    const labels = { topic: 'disk' };
+    const { json } = await server.get('/topics/disk/offsets');
+    expect(json['startOffset']).to.be.greaterThan(0);
+    expect(valueOf(families, 'fastqueue_start_offset', labels)).to.equal(json['startOffset']);
+    expect(valueOf(families, 'fastqueue_end_offset', labels)).to.equal(5);
+    expect(valueOf(families, 'fastqueue_segments', labels)).to.equal(json['segments']);
+    const directory = join(sandbox.dataDirectory, 'disk');
+    const stores = readdirSync(directory).filter((name) => name.endsWith('.store'));
+    const bytes = stores.reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);
+    expect(valueOf(families, 'fastqueue_store_bytes', labels)).to.equal(bytes);
+  });
+
+  it('counts errors by code, and every request by route, method and status', async () => {
+    const before = await scrape();
+    const requestName = 'fastqueue_request_duration_seconds_count';
+    const counted = { route: '/topics/{topic}/offsets', method: 'GET', status: '404' };
+    const countsOf = (families: Map<string, MetricFamily>): number[] => [
+      valueOf(families, 'fastqueue_errors_total', { code: 'topic_not_found' }),
+      valueOf(families, 'fastqueue_errors_total', { code: 'no_such_resource' }),
+      valueOf(families, 'fastqueue_errors_total', { code: 'malformed_request' }),
+      valueOf(families, requestName, counted),
+    ];
+    for (let at = 0; at < 3; at++) await server.get(`/topics/none-${at}/offsets`);
+    for (let at = 0; at < 4; at++) await server.get(`/nowhere/${at}`);
+    for (let at = 0; at < 2; at++) await server.exchange('NONSENSE\r\n\r\n');
+    const after = countsOf(await scrape());
+    expect(after.map((value, at) => value - countsOf(before)[at]!)).to.deep.equal([3, 4, 2, 3]);
+  });
+
+  it('has no label that a client chooses: names of no topic, paths, methods', async () => {
+    await server.get('/topics/injected"name/messages');
+    await server.get('/injected-path');
+    await server.request('PROPFIND', '/topics/injected-topic');
+    const { body } = await server.get('/metrics');
+    expect(body.toString()).to.not.include('injected');
+  });
+
+  it('drops the series of a topic that was deleted, and begins anew with another of its name', async () => {
+    await server.publishLines('gone', 'a\nb\n');
+    await server.request('DELETE', '/topics/gone');
+    expect((await server.get('/metrics')).body.toString()).to.not.include('"gone"');
+    await server.publish('gone', 'c');
+    expect(valueOf(await scrape(), 'fastqueue_records_in_total', { topic: 'gone' })).to.equal(1);
+  });
+});

@@ -1,0 +1,217 @@
+/** /topics, /topics/{topic}, /offsets, /health and /openapi.json. */
+import { expect } from 'chai';
+import { readFileSync } from 'node:fs';
+import { setTimeout as wait } from 'node:timers/promises';
+import { Sandbox } from '../cli/fastqueue.ts';
+import { Server, type Json } from './serving.ts';
+
+const { version: VERSION } = JSON.parse(
+  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+) as { version: string };
+
+describe('topics of serve', () => {
+  const sandbox = new Sandbox();
+  let server: Server;
+
+  before(async () => {
+    server = await Server.start(sandbox);
+  });
+
+  after(async () => {
+    await server.stop();
+    sandbox.remove();
+  });
+
+  const shownByCommand = async (topic: string): Promise<Json> => {
+    const { stdout } = await sandbox.run(['topics', 'show', topic, '--json']);
+    return JSON.parse(stdout.toString()) as Json;
+  };
+
+  describe('GET /topics/{topic}/offsets', () => {
+    it('says where the topic begins and ends and what it holds', async () => {
+      const first = await server.publish('t', 'a');
+      await wait(3);
+      const last = await server.publishLines('t', 'b\nc');
+      const { json } = await server.get('/topics/t/offsets');
+      expect(json).to.deep.equal({
+        topic: 't',
+        startOffset: 0,
+        endOffset: 3,
+        count: 3,
+        bytes: 3 * 17,
+        segments: 1,
+        firstTimestamp: first.json['timestamp'],
+        lastTimestamp: last.json['timestamp'],
+      });
+    });
+
+    it('has null for the times of a topic without records', async () => {
+      await sandbox.run(['topics', 'create', 'empty']);
+      const { json } = await server.get('/topics/empty/offsets');
+      expect(json).to.include({
+        startOffset: 0,
+        endOffset: 0,
+        count: 0,
+        firstTimestamp: null,
+        lastTimestamp: null,
+      });
+    });
+
+    it('finds the first record at or after a time', async () => {
+      const early = (await server.publish('timed', 'a')).json['timestamp'] as number;
+      await wait(10);
+      const late = (await server.publish('timed', 'b')).json['timestamp'] as number;
+      const offsetAt = async (time: string): Promise<unknown> =>
+        (await server.get(`/topics/timed/offsets?timestamp=${encodeURIComponent(time)}`)).json['offset'];
+      expect(await offsetAt('0000000000001')).to.equal(0);
+      expect(await offsetAt(String(early))).to.equal(0);
+      expect(await offsetAt(String(early + 1))).to.equal(1);
+      expect(await offsetAt(new Date(late).toISOString())).to.equal(1);
+      expect(await offsetAt(String(late + 1))).to.equal(2);
+      expect(await offsetAt('-1h')).to.equal(0);
+    });
+
+    for (const query of ['timestamp=never', 'timestamp=', 'timestamp=1&timestamp=2', 'time=1']) {
+      it(`refuses ?${query}`, async () => {
+        const answer = await server.get(`/topics/t/offsets?${query}`);
+        expect(answer.status).to.equal(400);
+        expect(answer.json).to.include({ code: 'invalid_argument' });
+      });
+    }
+  });
+
+  describe('PUT, GET and DELETE of /topics/{topic}', () => {
+    const put = (topic: string, body: unknown): ReturnType<Server['request']> =>
+      server.request('PUT', `/topics/${topic}`, {
+        body: typeof body === 'string' ? body : JSON.stringify(body),
+        headers: { 'content-type': 'application/json' },
+      });
+
+    it('creates with 201 and settings, changes with 200, and the command sees the same', async () => {
+      const created = await put('made', { settings: { segmentBytes: 4096 } });
+      expect(created.status, created.body.toString()).to.equal(201);
+      expect(created.headers.location).to.equal('/topics/made');
+      expect((await shownByCommand('made'))['settings']).to.include({ segmentBytes: 4096 });
+      const changed = await put('made', { settings: { retentionBytes: '1MiB' } });
+      expect(changed.status).to.equal(200);
+      const { settings } = (await server.get('/topics/made')).json;
+      expect(settings).to.include({ segmentBytes: 4096, retentionBytes: 1024 ** 2 });
+      expect((await shownByCommand('made'))['settings']).to.deep.equal(settings);
+    });
+
+    it('creates with the defaults where the body is empty, and changes nothing the second time', async () => {
+      expect((await put('plain', '')).status).to.equal(201);
+      const before = await shownByCommand('plain');
+      expect((await put('plain', {})).status).to.equal(200);
+      expect((await shownByCommand('plain'))['settings']).to.deep.equal(before['settings']);
+    });
+
+    it('is created by one of many that ask at once', async () => {
+      const statuses = (await Promise.all(Array.from({ length: 10 }, () => put('raced', {})))).map(
+        ({ status }) => status,
+      );
+      expect(statuses.sort()).to.deep.equal([...Array<number>(9).fill(200), 201]);
+    });
+
+    const refused: [string, unknown][] = [
+      ['no JSON', '{'],
+      ['a list', []],
+      ['null', 'null'],
+      ['settings that are no object', { settings: 7 }],
+      ['a setting that there is not', { settings: { segmentByte: 4096 } }],
+      ['a value out of bounds', { settings: { segmentBytes: 1 } }],
+      ['a value of another type', { settings: { segmentBytes: [4096] } }],
+      ['a setting of commands', { settings: { batchBytes: 4096 } }],
+      ['a member that there is not', { setting: {} }],
+      ['a prototype', '{"settings":{"__proto__":{"segmentBytes":4096}}}'],
+    ];
+    for (const [what, body] of refused) {
+      it(`refuses ${what} with 400, and makes no topic`, async () => {
+        const answer = await put('refused', body);
+        expect(answer.status, answer.body.toString()).to.equal(400);
+        expect(answer.json['code']).to.be.oneOf(['invalid_argument', 'malformed_input']);
+        expect((await server.get('/topics/refused')).status).to.equal(404);
+      });
+    }
+
+    it('shows what the command shows, its consumer groups too', async () => {
+      await server.publishLines('shown', 'a\nb\nc');
+      await sandbox.run(['consume', 'shown', '-g', 'readers', '-n', '2']);
+      const { json } = await server.get('/topics/shown');
+      const shown = await shownByCommand('shown');
+      expect(json).to.deep.include({ topic: 'shown', settings: shown['settings'], groups: shown['groups'] });
+      expect(JSON.stringify(json['groups'])).to.include('readers');
+    });
+
+    it('deletes once, and a second time there is none', async () => {
+      await server.publish('doomed', 'x');
+      const deleted = await server.request('DELETE', '/topics/doomed');
+      expect(deleted.status).to.be.oneOf([200, 204]);
+      expect((await server.request('DELETE', '/topics/doomed')).status).to.equal(404);
+      expect((await server.get('/topics/doomed/messages')).status).to.equal(404);
+      const { stdout } = await sandbox.run(['topics', '--json']);
+      expect(stdout.toString()).to.not.include('doomed');
+    });
+
+    it('deletes beside posts without an error but 404, and the log that is left is sound', async () => {
+      const statuses = new Set<number>();
+      const posting = Array.from({ length: 8 }, async (_, client) => {
+        for (let at = 0; at < 40; at++)
+          statuses.add((await server.publish('churn', `${client} ${at}`)).status);
+      });
+      for (let at = 0; at < 10; at++) {
+        statuses.add((await server.request('DELETE', '/topics/churn')).status === 500 ? 500 : 201);
+        await wait(5);
+      }
+      await Promise.all(posting);
+      expect([...statuses]).to.have.members([201]);
+      const { status, stdout } = await sandbox.run(['verify', 'churn']);
+      expect(status, stdout.toString()).to.equal(0);
+    });
+  });
+
+  describe('GET /topics', () => {
+    it('lists every topic by name with what /offsets says of it', async () => {
+      const { json } = await server.get('/topics');
+      const topics = json['topics'] as Json[];
+      const names = topics.map(({ topic }) => topic as string);
+      expect(names).to.deep.equal([...names].sort());
+      expect(names).to.include.members(['t', 'empty', 'timed']);
+      for (const listed of topics) {
+        const offsets = (await server.get(`/topics/${listed['topic'] as string}/offsets`)).json;
+        expect(listed).to.include(offsets);
+      }
+    });
+  });
+
+  describe('GET /health', () => {
+    it('says what runs, since when, and whether it may write', async () => {
+      const { status, json } = await server.get('/health');
+      expect(status).to.equal(200);
+      expect(json).to.include({ status: 'ok', dataDir: 'writable' });
+      expect(json['version']).to.equal(VERSION);
+      expect(json['uptimeSeconds']).to.be.a('number').that.is.at.least(0);
+      expect(json['topics']).to.equal(((await server.get('/topics')).json['topics'] as Json[]).length);
+    });
+  });
+
+  describe('GET /openapi.json', () => {
+    it('is OpenAPI 3.1, and has every path and method that the server takes', async () => {
+      const { json, headers } = await server.get('/openapi.json');
+      expect(headers['content-type']).to.match(/^application\/json/);
+      expect(json['openapi']).to.match(/^3\.1\./);
+      const paths = json['paths'] as Record<string, Json>;
+      expect(Object.keys(paths)).to.have.members([
+        '/topics',
+        '/topics/{topic}',
+        '/topics/{topic}/messages',
+        '/topics/{topic}/offsets',
+        '/health',
+        '/metrics',
+        '/openapi.json',
+      ]);
+      expect(paths['/topics/{topic}/messages']).to.include.keys(['get', 'post']);
+      expect(paths['/topics/{topic}']).to.include.keys(['get', 'put', 'delete']);
+    });
+  });
+});
