@@ -13,6 +13,7 @@ import { againstSize } from './sections/against-size.js';
 import { compact } from './sections/compact.js';
 import { commandLimits, recordSizes } from './sections/limits.js';
 import { latency } from './sections/latency.js';
+import { serve } from './sections/serve.js';
 import { startUp } from './sections/start-up.js';
 import { stores } from './sections/stores.js';
 
@@ -44,6 +45,7 @@ const SECTIONS = {
   sizes: { title: 'Record and batch sizes', run: recordSizes },
   stores: { title: 'Beside other stores', run: stores },
   latency: { title: 'One record', run: latency },
+  serve: { title: 'Over HTTP', run: serve },
   'start-up': { title: 'Start-up', run: startUp },
   compact: { title: 'Merging segments', run: compact },
   size: { title: 'Cost against the size of the log', run: againstSize },
