@@ -43,7 +43,7 @@ const UNREACHED = [
 
 /** Functions of Node's that most commands do not call: their modules are loaded by the first call. */
 const LOADED_WHEN_CALLED = {
-  crypto: ['randomUUID'],
+  crypto: ['createHash', 'randomUUID', 'timingSafeEqual'],
   'fs/promises': ['readFile', 'stat'],
   readline: ['createInterface'],
   zlib: ['crc32'],
