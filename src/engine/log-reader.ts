@@ -81,7 +81,8 @@ export interface RunStep {
 
 /** Records as text; those from `untilTimestamp` on are left out. */
 export interface TextStep extends RunStep {
-  readonly text: string;
+  /** The caller's own. */
+  readonly bytes: Buffer;
   /** True where something was left out. */
   readonly isCut: boolean;
 }
@@ -209,11 +210,16 @@ export class LogReader {
       const firstOffset = cursor.offset;
       const step = cursor.check(bounds);
       if (step.type !== 'records') return step;
-      const run = { start: KERNEL_INPUT.start, firstOffset, untilTimestamp };
       const { recordCount: checkedCount, inputEnd } = step.result;
-      const { text, recordCount } = framesAsText(
-        this.#context.kernel.memory,
-        { ...run, recordCount: checkedCount },
+      const { bytes, recordCount } = framesAsText(
+        {
+          memory: this.#context.kernel.memory,
+          start: KERNEL_INPUT.start,
+          end: inputEnd,
+          firstOffset,
+          recordCount: checkedCount,
+          untilTimestamp,
+        },
         form,
       );
       return {
@@ -222,7 +228,7 @@ export class LogReader {
         nextOffset: cursor.offset - checkedCount + recordCount,
         recordCount,
         frameBytes: inputEnd - KERNEL_INPUT.start,
-        text,
+        bytes,
         isCut: recordCount < checkedCount,
       };
     });

@@ -36,6 +36,9 @@ const PIECE_BYTES = 128 * 1024;
 /** After so many pieces others have their turn, whether the client takes its bytes at once or not. */
 const PIECES_PER_TURN = 4;
 
+const COMMA = Buffer.from(',');
+const NOTHING_AROUND = [Buffer.alloc(0), Buffer.alloc(0)] as const;
+
 export async function consume(context: ServerContext, exchange: Exchange, name: string): Promise<void> {
   const form = negotiate(exchange.request.headers.accept, FORMS);
   const query = parseMessagesQuery(exchange.search);
@@ -115,7 +118,7 @@ class RangeAnswer {
       maxRecords: query.limit,
       maxBytes: query.maxBytes,
     });
-    const firstText = walk.next(PIECE_BYTES) ?? '';
+    const first = walk.next(PIECE_BYTES) ?? Buffer.alloc(0);
     const firstEnd = walk.nextOffset;
     await this.#walkToEnd(walk);
     const headers = this.#headers(walk.nextOffset, mediaType);
@@ -129,7 +132,7 @@ class RangeAnswer {
       }
     }
     if (walk.stoppedAt !== undefined) headers.push('FastQueue-Stopped-At', String(walk.stoppedAt.offset));
-    const [head, tail] = isDocument ? this.#document(walk) : ['', ''];
+    const [head, tail] = isDocument ? this.#document(walk) : NOTHING_AROUND;
     headers.push('Content-Type', mediaType);
     if (this.#exchange.isHead && firstEnd !== walk.nextOffset) {
       // How long the whole would be is known only once it was made.
@@ -138,12 +141,15 @@ class RangeAnswer {
       return;
     }
     if (firstEnd === walk.nextOffset) {
-      const text = isDocument ? withoutLastComma(firstText) : firstText;
-      this.#sendWhole(headers, `${head}${text}${tail}`, walk);
+      this.#sendWhole(
+        headers,
+        isDocument ? Buffer.concat([head, withoutLastComma(first), tail]) : first,
+        walk,
+      );
       return;
     }
     this.#exchange.begin(200, headers);
-    await this.#write(head + (isDocument ? withoutLastComma(firstText) : firstText));
+    await this.#write(isDocument ? Buffer.concat([head, withoutLastComma(first)]) : first);
     await this.#stream({ fromOffset: firstEnd, untilOffset: walk.nextOffset, form, isDocument });
     cutWhenStalled(this.#exchange, this.#context);
     this.#exchange.response.end(tail);
@@ -186,7 +192,7 @@ class RangeAnswer {
     while (!walk.hasEnded && walk.skim()) await yieldToOthers();
   }
 
-  #document(walk: RangeWalk): [head: string, tail: string] {
+  #document(walk: RangeWalk): [head: Buffer, tail: Buffer] {
     const { topic } = this.#parts;
     const { startOffset, nextOffset: endOffset } = this.#reader.mark;
     const { stoppedAt } = walk;
@@ -204,12 +210,15 @@ class RangeAnswer {
             },
           }),
     };
-    return [`{"topic":"${topic.name}","messages":[`, `],${JSON.stringify(rest).slice(1)}\n`];
+    return [
+      Buffer.from(`{"topic":"${topic.name}","messages":[`),
+      Buffer.from(`],${JSON.stringify(rest).slice(1)}\n`),
+    ];
   }
 
-  #sendWhole(headers: string[], text: string, walk: RangeWalk): void {
+  #sendWhole(headers: string[], bytes: Buffer, walk: RangeWalk): void {
     cutWhenStalled(this.#exchange, this.#context);
-    this.#exchange.send(200, headers, text);
+    this.#exchange.send(200, headers, bytes);
     if (!this.#exchange.isHead) this.#count(walk);
   }
 
@@ -235,17 +244,17 @@ class RangeAnswer {
       maxBytes: Infinity,
     });
     for (let pieceCount = 1; ; pieceCount++) {
-      const text = walk.next(PIECE_BYTES);
-      if (text === undefined) break;
-      await this.#write(rest.isDocument ? `,${withoutLastComma(text)}` : text);
+      const bytes = walk.next(PIECE_BYTES);
+      if (bytes === undefined) break;
+      await this.#write(rest.isDocument ? Buffer.concat([COMMA, withoutLastComma(bytes)]) : bytes);
       if (pieceCount % PIECES_PER_TURN === 0) await yieldToOthers();
     }
     // Between the two readings the log may have been damaged: an answer that is not whole must not look whole.
     if (walk.stoppedAt !== undefined || walk.nextOffset < rest.untilOffset) throw new ClientGone();
   }
 
-  #write(text: string): Promise<void> {
-    return write(this.#exchange, Buffer.from(text), this.#context);
+  #write(bytes: Buffer): Promise<void> {
+    return write(this.#exchange, bytes, this.#context);
   }
 
   #headers(nextOffset: number, mediaType: string): string[] {
@@ -283,8 +292,8 @@ class RangeAnswer {
   }
 }
 
-const withoutLastComma = (elements: string): string =>
-  elements.endsWith(',') ? elements.slice(0, -1) : elements;
+const withoutLastComma = (elements: Buffer): Buffer =>
+  elements.at(-1) === COMMA[0] ? elements.subarray(0, -1) : elements;
 
 /** Weakly compared: a header may name several tags, or any. */
 function isNamed(tag: string, ifNoneMatch: string | undefined): boolean {

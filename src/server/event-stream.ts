@@ -128,7 +128,7 @@ class EventStream {
           recordCount: step.recordCount,
           byteCount: step.frameBytes - step.recordCount * FRAME_HEADER_BYTES,
         });
-        await this.#write(step.text);
+        await this.#write(step.bytes);
         if (step.isCut) return;
       }
     }
@@ -152,8 +152,8 @@ class EventStream {
     await this.#write(`event: ${isDamage ? 'damage' : 'problem'}\ndata: ${body.trimEnd()}\n\n`);
   }
 
-  #write(text: string): Promise<void> {
-    return write(this.#exchange, Buffer.from(text), this.#context);
+  #write(piece: Buffer | string): Promise<void> {
+    return write(this.#exchange, piece, this.#context);
   }
 }
 

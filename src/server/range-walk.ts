@@ -76,7 +76,7 @@ export class RangeWalk {
    *
    * @throws FastQueueError `damaged` where damage is the first thing that was asked for; disk errors as themselves
    */
-  next(pieceBytes: number): string | undefined {
+  next(pieceBytes: number): Buffer | undefined {
     const { untilTimestamp } = this.#limits;
     const step = this.#step<TextStep>(
       (limits) => this.#reader.readText(limits, this.#form, untilTimestamp),
@@ -85,7 +85,7 @@ export class RangeWalk {
     if (step === undefined) return undefined;
     this.#pass(step);
     if (step.isCut) this.#hasEnded = true;
-    return step.text;
+    return step.bytes;
   }
 
   /** Goes on by one piece without looking at each record. Returns false at the end. @throws as `next` does */

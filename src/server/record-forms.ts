@@ -5,9 +5,12 @@
 import type { RecordTextForm } from '../engine/index.ts';
 
 /** Elements of an array, each with a comma behind it. */
-export const ELEMENTS: RecordTextForm = { start: () => '{"offset":', end: '},' };
+export const ELEMENTS: RecordTextForm = {
+  starts: [Buffer.from('{"offset":')],
+  end: Buffer.from('},'),
+};
 
 export const EVENTS: RecordTextForm = {
-  start: (offset) => `id: ${offset}\ndata: {"offset":`,
-  end: '}\n\n',
+  starts: [Buffer.from('id: '), Buffer.from('\ndata: {"offset":')],
+  end: Buffer.from('}\n\n'),
 };

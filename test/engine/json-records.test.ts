@@ -46,7 +46,7 @@ describe('LogReader.readText', () => {
           ),
         );
         expect(step).to.include({ type: 'records', recordCount: payloads.length, isCut: false });
-        expect(step.type === 'records' ? step.text : '').to.equal(`${lines.join('\n')}\n`);
+        expect(step.type === 'records' ? step.bytes.toString() : '').to.equal(`${lines.join('\n')}\n`);
       }),
       { numRuns: 60 },
     );
