@@ -346,9 +346,8 @@ export class LogReader {
             suspect?.position === cursor.position && suspect.generation === this.#mark.generation;
           if (isSecond) {
             const place = step.type === 'bad' ? this.#nextGoodFrame(cursor) : undefined;
-            if (!isSkipping || place === undefined || place.offset > this.#nextOffset)
+            if (place === undefined || !this.#liesBefore(place, isSkipping))
               return this.#damage(cursor, step.type === 'short' ? 'missing' : 'bad', place);
-            // It lies wholly before what was asked for: whoever is told to go on behind it must get there.
             cursor.moveTo(place);
             continue;
           }
@@ -379,6 +378,14 @@ export class LogReader {
       if (isSecond && !isReplaced) return this.#missingSegment();
       isSecond = !isReplaced;
     }
+  }
+
+  /**
+   * Whether damage that ends at `place` lies wholly before what was asked for: whoever is told to go on behind it must
+   * get there. Foreign bytes take no offset, and are before the first record wanted if nothing else is.
+   */
+  #liesBefore(place: SegmentPlace, isSkipping: boolean): boolean {
+    return place.offset <= this.#nextOffset && (isSkipping || this.#nextOffset === this.#options.from);
   }
 
   #jumpToStart(): GapStep {

@@ -50,6 +50,8 @@ export class TopicLock {
   #waiting = false;
   /** Syncs of the mark under way: its descriptor must outlive them. */
   #syncCount = 0;
+  /** Marks that were replaced while a sync of one was under way. */
+  readonly #replaced: FileHandle[] = [];
 
   /**
    * The process's lock for the topic directory, opening the mark for reading and writing if this is the first use.
@@ -88,13 +90,12 @@ export class TopicLock {
 
   /** Syncs the mark as it stands, with or without the lock: only stores are synced by the holder alone. */
   async syncMark(): Promise<void> {
-    const file = this.#markFile;
     this.#syncCount += 1;
     try {
-      await file.datasync();
+      await this.#markFile.datasync();
     } finally {
       this.#syncCount -= 1;
-      if (file !== this.#markFile) file.close();
+      if (this.#syncCount === 0) for (const replaced of this.#replaced.splice(0)) replaced.close();
       this.#closeIfUnused();
     }
   }
@@ -258,6 +259,7 @@ export class TopicLock {
   #reopenMark(): void {
     const reopened = openMark(this.#context, 'update');
     if (this.#syncCount === 0) this.#markFile.close();
+    else this.#replaced.push(this.#markFile);
     this.#markFile = reopened;
     this.#markIdentity = reopened.status();
   }

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { truncateSync, unlinkSync, writeFileSync } from 'node:fs';
-import { storeFileName } from '../../src/engine/format/file-names.ts';
+import { readFileSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import { indexFileName, storeFileName } from '../../src/engine/format/file-names.ts';
 import type { ReadStep } from '../../src/engine/log-reader.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 
@@ -99,6 +99,28 @@ describe('LogReader', () => {
       });
     });
   }
+
+  it('gets behind foreign bytes, which take no offset, when it begins with the record behind them', async () => {
+    const store = scratch.path(storeFileName(0));
+    const bytes = readFileSync(store);
+    // Records of 200 bytes, each in a frame of 216.
+    const before = 3;
+    const foreign = Buffer.alloc(50, 'foreign ');
+    writeFileSync(
+      store,
+      Buffer.concat([bytes.subarray(0, before * 216), foreign, bytes.subarray(before * 216)]),
+    );
+    unlinkSync(scratch.path(indexFileName(0)));
+    const topic = await scratch.dataDirectory().openTopic(TOPIC, { mode: 'read' });
+    const early = await topic.openReader({ from: before - 1 });
+    expect(early.read({ ...EVERYTHING, untilOffset: before })).to.include({ nextOffset: before });
+    expect(() => early.read(EVERYTHING)).to.throw(`Reading can go on at offset ${before}`);
+    early.close();
+    const behind = await topic.openReader({ from: before });
+    expect(behind.read(EVERYTHING)).to.include({ type: 'records', firstOffset: before });
+    behind.close();
+    await topic.close();
+  });
 
   it('stops at a missing segment with the offset at which reading can go on', async () => {
     const [, first, second] = bases as [number, number, number];
