@@ -34,6 +34,7 @@ export async function followAsEvents(
   const { reader, range } = await openRange(topic, resumed(exchange, query), { isFollowing: true });
   const { signal, release } = untilGoneOrStopping(exchange, context.stopping);
   try {
+    refuseDamageFirst(reader, range.untilOffset);
     exchange.begin(200, [
       'Content-Type',
       EVENT_STREAM_MEDIA_TYPE,
@@ -59,6 +60,17 @@ export async function followAsEvents(
     release();
     reader.close();
   }
+}
+
+/**
+ * A stream that could give nothing is refused before it begins: a client would come back for it again and again.
+ *
+ * @throws FastQueueError `damaged`
+ */
+function refuseDamageFirst(reader: LogReader, untilOffset: number): void {
+  const fromOffset = reader.nextOffset;
+  reader.skim({ maxBytes: 1, maxRecords: 1, untilOffset });
+  reader.seek(fromOffset);
 }
 
 /** Where a client that comes back goes on: behind the last event it has seen, whatever the address says. */
