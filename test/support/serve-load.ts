@@ -175,8 +175,9 @@ export async function serveFullDiskRounds(
       writeFileSync(filler, Buffer.alloc(freeBytes(disk) - ROOM_BYTES));
       const load = new Load({ server, name: `d${round}`, padding: 'x'.repeat(5000) });
       while (![...load.statuses.keys()].some((status) => status === 507)) await wait(5);
-      const health = await server.get('/health');
-      expect(health.status).to.equal(503);
+      // Beside a record that was refused a smaller one may still find room, and for that long all is well.
+      let health = await server.get('/health');
+      while (health.status !== 503) health = await server.get('/health');
       expect(health.body.toString())
         .to.match(/disk.{0,10}full|disk_full/i)
         .and.to.not.include(disk);
