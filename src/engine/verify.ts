@@ -102,6 +102,8 @@ class Verification {
   readonly #options: VerifyOptions;
   readonly #findings: Finding[] = [];
   readonly #segments: SegmentReport[] = [];
+  /** Those that go on into the one behind them. */
+  readonly #overlapping: LogSegment[] = [];
   readonly #readers: SegmentReaders;
 
   constructor(context: TopicContext, options: VerifyOptions, readers: SegmentReaders) {
@@ -269,6 +271,7 @@ class Verification {
     });
     this.#noteIndex(segment, index, reading);
     if (!segment.isActive && reading.goodEndOffset > segment.endOffset) {
+      this.#overlapping.push(segment);
       this.#add('overlapping_segments', {
         path: storePath(this.#context, segment.endOffset),
         message: `This segment begins at offset ${segment.endOffset}, and the one before it ends at ${reading.goodEndOffset}.`,
@@ -308,6 +311,7 @@ class Verification {
   /** True when what was found is still so: the same generation and start, and the same bytes in each damaged region. */
   async #isStill(before: HighWatermark, plan: RecoveryPlan): Promise<boolean> {
     const { fileSystem } = this.#context;
+    if (this.#overlapping.length > 0 && !this.#isStillListed(before)) return false;
     try {
       const file = fileSystem.open(markPath(this.#context), 'read');
       try {
@@ -330,6 +334,17 @@ class Verification {
       if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return false;
       throw error;
     }
+  }
+
+  /**
+   * Compact raises the generation before it begins to switch: who looks from then on sees a merged store and, for a
+   * moment, those that it takes the place of.
+   */
+  #isStillListed(mark: HighWatermark): boolean {
+    const { live } = listSegments(this.#context, mark);
+    return this.#overlapping.every(({ baseOffset, endOffset }) =>
+      live.some((segment) => segment.baseOffset === baseOffset && segment.endOffset === endOffset),
+    );
   }
 
   #noteMisnamed(from: number, to: number): void {
