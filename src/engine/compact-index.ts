@@ -11,16 +11,19 @@ import type { Region } from './kernel/kernel.ts';
 import { lastIndexedPlace } from './offset-index.ts';
 import { writeWhole } from './quarantine.ts';
 import { isIndexSound } from './recovery-index-rebuild.ts';
-import { storePath, type TopicContext } from './topic-directory.ts';
+import { withStore } from './segment-list.ts';
+import type { TopicContext } from './topic-directory.ts';
 
-/** True where every entry is right, in order and from the beginning, and none is missing at the end. */
+/**
+ * True where every entry is right, in order and from the beginning, and none is missing at the end; and where the segment
+ * is gone, which needs none.
+ */
 export function isIndexComplete(
   context: TopicContext,
   segment: { baseOffset: number; intervalBytes: number },
 ): boolean {
   const { baseOffset, intervalBytes } = segment;
-  const store = context.fileSystem.open(storePath(context, baseOffset), 'read');
-  try {
+  const isComplete = withStore(context, baseOffset, (store) => {
     const endPosition = store.status().sizeBytes;
     if (!isIndexSound(context, { store, baseOffset, storeBytes: endPosition, regions: [] })) return false;
     const place = lastIndexedPlace(context, { store, baseOffset, endPosition, useMap: false });
@@ -48,9 +51,8 @@ export function isIndexComplete(
       },
     });
     return isWhole;
-  } finally {
-    store.close();
-  }
+  });
+  return isComplete ?? true;
 }
 
 /** Bytes that an index of a store of this size can have at the most. */

@@ -11,7 +11,7 @@ import type { HighWatermark } from './format/high-watermark.ts';
 import type { FileStatus } from './io/file-system.ts';
 import { headerAt } from './recovery-scan.ts';
 import { currentMark } from './retention.ts';
-import { listSegments, type LogSegment } from './segment-list.ts';
+import { listSegments, openStoreIfThere, type LogSegment } from './segment-list.ts';
 import { storePath, type TopicContext } from './topic-directory.ts';
 
 /** Where the log is damaged. */
@@ -119,8 +119,8 @@ async function readSealed(
 ): Promise<SealedSegment | undefined> {
   const { baseOffset, endOffset } = segment;
   const path = storePath(context, baseOffset);
-  if (context.fileSystem.status(path) === undefined) return undefined;
-  const store = context.fileSystem.open(path, 'read');
+  const store = openStoreIfThere(context, baseOffset);
+  if (store === undefined) return undefined;
   try {
     const file = store.status();
     const { sizeBytes } = file;

@@ -16,6 +16,7 @@ import { temporaryFileName } from './format/file-names.ts';
 import type { FileHandle, FileStatus } from './io/file-system.ts';
 import type { Region } from './kernel/kernel.ts';
 import { copyBytes, writeWhole } from './quarantine.ts';
+import { openStoreIfThere } from './segment-list.ts';
 import { indexPath, storePath, type TopicContext } from './topic-directory.ts';
 
 /** A file beside the log that waits to be renamed. */
@@ -188,13 +189,8 @@ async function writeFrames(
 
 /** Undefined where the file of its name is not the one that was listed. */
 function openListed(context: TopicContext, segment: SealedSegment): FileHandle | undefined {
-  let store: FileHandle;
-  try {
-    store = context.fileSystem.open(storePath(context, segment.baseOffset), 'read');
-  } catch (error) {
-    if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return undefined;
-    throw error;
-  }
+  const store = openStoreIfThere(context, segment.baseOffset);
+  if (store === undefined) return undefined;
   const status = store.status();
   if (isSameFile(status, segment.file) && status.sizeBytes === segment.file.sizeBytes) return store;
   store.close();

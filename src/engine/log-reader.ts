@@ -18,7 +18,7 @@ import { followWith, headerAt } from './recovery-scan.ts';
 import { markFromStores } from './recovery-tail.ts';
 import { framesAsText, type RecordTextForm } from './record-text.ts';
 import { recordViews, SegmentCursor, type CursorStep, type RecordView } from './segment-cursor.ts';
-import { listSegments, storeHolding } from './segment-list.ts';
+import { listSegments, openStoreIfThere, storeHolding } from './segment-list.ts';
 import { markPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
 
 export interface ReaderOptions {
@@ -404,7 +404,7 @@ export class LogReader {
   #openSegment(): SegmentCursor | undefined {
     const baseOffset = storeHolding(this.#context, this.#mark, this.#nextOffset);
     if (baseOffset === undefined || this.#nextOffset < this.#mark.startOffset) return undefined;
-    const store = this.#openStore(baseOffset);
+    const store = openStoreIfThere(this.#context, baseOffset);
     if (store === undefined) return undefined;
     const endPosition = baseOffset === this.#mark.baseOffset ? this.#mark.position : store.status().sizeBytes;
     const place = lookupOffset(this.#context, {
@@ -422,15 +422,6 @@ export class LogReader {
     return new SegmentCursor({ kernel: this.#context.kernel, store, baseOffset, endPosition, place });
   }
 
-  #openStore(baseOffset: number): FileHandle | undefined {
-    try {
-      return this.#context.fileSystem.open(storePath(this.#context, baseOffset), 'read');
-    } catch (error) {
-      if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return undefined;
-      throw error;
-    }
-  }
-
   /** A roll that was killed half-way leaves an empty store; a writer may then have gone on in the segment before it. */
   #isEmptyLeftover(baseOffset: number): boolean {
     if (baseOffset === this.#mark.baseOffset) return false;
@@ -445,7 +436,7 @@ export class LogReader {
     this.#forgetCursor();
     const baseOffset = ended.offset;
     this.#nextOffset = Math.max(this.#nextOffset, baseOffset);
-    const store = this.#isEmptyLeftover(baseOffset) ? undefined : this.#openStore(baseOffset);
+    const store = this.#isEmptyLeftover(baseOffset) ? undefined : openStoreIfThere(this.#context, baseOffset);
     if (store === undefined) {
       const before = this.#mark;
       this.#peekAgain();
@@ -471,7 +462,7 @@ export class LogReader {
     const cursor = this.#cursor;
     this.#peekAgain();
     if (this.#cursor === undefined || cursor === undefined) return;
-    const store = this.#openStore(cursor.baseOffset);
+    const store = openStoreIfThere(this.#context, cursor.baseOffset);
     if (store === undefined) return;
     this.#cursor = new SegmentCursor({
       kernel: this.#context.kernel,

@@ -214,19 +214,24 @@ export function firstTimestampOf(context: TopicContext, baseOffset: number): num
   });
 }
 
-/** Runs `use` on an open store. Undefined when there is no such store: retention may have removed it meanwhile. */
+/** Opens a store for reading. Undefined when there is no such store: retention or compact may have removed it meanwhile. */
+export function openStoreIfThere(context: TopicContext, baseOffset: number): FileHandle | undefined {
+  try {
+    return context.fileSystem.open(storePath(context, baseOffset), 'read');
+  } catch (error) {
+    if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Runs `use` on an open store. Undefined when there is no such store. */
 export function withStore<T>(
   context: TopicContext,
   baseOffset: number,
   use: (store: FileHandle) => T,
 ): T | undefined {
-  let store: FileHandle;
-  try {
-    store = context.fileSystem.open(storePath(context, baseOffset), 'read');
-  } catch (error) {
-    if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return undefined;
-    throw error;
-  }
+  const store = openStoreIfThere(context, baseOffset);
+  if (store === undefined) return undefined;
   try {
     return use(store);
   } finally {
