@@ -92,7 +92,8 @@ async function tryList(
   mark: HighWatermark,
   options: ListSealedOptions,
 ): Promise<SealedList | undefined> {
-  const startOffset = options.startOffset ?? mark.startOffset;
+  // Retention may have gone further since it was asked what it would drop.
+  const startOffset = Math.max(options.startOffset ?? 0, mark.startOffset);
   const { live } = listSegments(context, { ...mark, startOffset });
   const sealed = live.filter(({ isActive }) => !isActive);
   options.onTotal(sealed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));

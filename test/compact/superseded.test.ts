@@ -203,6 +203,43 @@ describe('a merged store that is put in place while verify reads', () => {
   });
 });
 
+describe('a store that retention removes while compact looks', () => {
+  it('ends no plan with an error, whichever file compact was about to open', async () => {
+    const scene = new CompactScene();
+    try {
+      await scene.fillSegments(30);
+      const old = snapshotOf(scene.path(''));
+      const policy = { beforeOffset: 4 };
+      await retainTopic(scene.context(), { policy, lockTimeoutMs: 2000 });
+      const mark = scene.bytesOf('high-watermark');
+      let removed = true;
+      for (let at = 1; removed; at++) {
+        for (const [name, bytes] of old) scene.put(name, bytes);
+        let openCount = 0;
+        removed = false;
+        const disk = new NodeFileSystem({ map: false });
+        const open = disk.open.bind(disk);
+        const fileSystem = Object.assign(disk, {
+          open: (...request: Parameters<typeof open>) => {
+            openCount += 1;
+            if (openCount === at) {
+              scene.put('high-watermark', mark);
+              rmSync(scene.path(indexName(0)));
+              rmSync(scene.path(storeName(0)));
+              removed = true;
+            }
+            return open(...request);
+          },
+        });
+        const report = await scene.compact({ dryRun: true }, fileSystem);
+        expect(report.damaged, `removed before open ${at}`).to.deep.equal([]);
+      }
+    } finally {
+      scene.remove();
+    }
+  });
+});
+
 describe('an empty store that a killed roll left behind a segment', () => {
   it('does not stand in the way of a reader, wherever it begins', async () => {
     const scene = new CompactScene();
