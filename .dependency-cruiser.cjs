@@ -6,6 +6,7 @@ const LAYERS = [
   { name: 'server', path: '^src/server/' },
   { name: 'library', path: '^src/index\\.ts$' },
   { name: 'door', path: '^src/engine/index\\.ts$' },
+  { name: 'maintenance', path: '^src/engine/(compaction|inspection|recovery|verification)/' },
   { name: 'engine', path: '^src/engine/(?!index\\.ts$|errors\\.ts$|limits\\.ts$)[^/]+\\.ts$' },
   { name: 'io', path: '^src/engine/io/' },
   { name: 'kernel', path: '^src/engine/kernel/' },

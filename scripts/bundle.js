@@ -5,7 +5,7 @@
  * - fastqueue.cjs: all commands. CommonJS, because it starts sooner and loads the parts that a command does not use not
  *   at all; of oclif only the parser and what it needs.
  * - help.cjs: what prints help and the version, with every page in it. Instead of all of oclif and all commands.
- * - *-worker.js: whatever src/engine runs on another thread, beside the bundle that names it.
+ * - *-worker.js: whatever src/engine/recovery runs on another thread, beside the bundle that names it.
  *
  * Native modules are loaded from node_modules when they are first used.
  */
@@ -114,10 +114,10 @@ await build({
   plugins: [withoutHelpOfPlugins],
 });
 
-const workers = readdirSync(`${root}/src/engine`).filter((name) => name.endsWith('-worker.ts'));
+const workers = readdirSync(`${root}/src/engine/recovery`).filter((name) => name.endsWith('-worker.ts'));
 await build({
   ...COMMON,
-  entryPoints: workers.map((name) => `src/engine/${name}`),
+  entryPoints: workers.map((name) => `src/engine/recovery/${name}`),
   outdir: 'dist/bin',
   format: 'esm',
 });

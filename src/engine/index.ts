@@ -20,7 +20,7 @@ export {
   type MaintenanceReport,
   type OpenTopicOptions,
 } from './data-directory.ts';
-export { compactTopic, type CompactOptions, type CompactReport } from './compact.ts';
+export { compactTopic, type CompactOptions, type CompactReport } from './compaction/compact.ts';
 export { FRAME_HEADER_BYTES, GAP_REASON, MAX_RECORD_BYTES } from './format/frame.ts';
 export { frameLinesAhead } from './framed-lines.ts';
 export { LinesSource } from './record-sources.ts';
@@ -58,10 +58,10 @@ export {
   undoRecovery,
   type RecoverOptions,
   type RecoverReport,
-} from './recover.ts';
-export type { LostOffsets } from './recovery-plan.ts';
-export type { RecoveryRun } from './recovery-runs.ts';
-export type { UndoReport } from './recovery-undo.ts';
+} from './recovery/recover.ts';
+export type { LostOffsets } from './recovery/plan.ts';
+export type { RecoveryRun } from './recovery/runs.ts';
+export type { UndoReport } from './recovery/undo.ts';
 export type { RetentionPolicy, RetentionReport } from './retention.ts';
 export {
   formatSettingValue,
@@ -75,17 +75,17 @@ export {
 } from './settings.ts';
 export type { GapEntry, RecordEntry, RecordsOptions, Topic, TopicStatus } from './topic.ts';
 export { checkTopicSettings as parseTopicSettings, parseVariable } from './topic-settings.ts';
-export type { Finding, FindingCode, OffsetRange as FindingOffsets } from './findings.ts';
+export type { Finding, FindingCode, OffsetRange as FindingOffsets } from './verification/findings.ts';
 export { storeBytesOf } from './segment-list.ts';
-export { verifyTopic, type SegmentReport, type VerifyReport } from './verify.ts';
+export { verifyTopic, type SegmentReport, type VerifyReport } from './verification/verify.ts';
 export {
   inspectablePaths,
   StoreInspection,
   type InspectFinding,
   type InspectOptions,
   type StoreReport,
-} from './inspect.ts';
-export { CHECKSUM_NAMES, type ChecksumName } from './inspect-checks.ts';
-export { explainPosition, type Explanation } from './inspect-explain.ts';
-export { inspectIndex, type InspectedEntry } from './inspect-index.ts';
-export type { HoleStep, InspectedFrame } from './inspect-walk.ts';
+} from './inspection/inspect.ts';
+export { CHECKSUM_NAMES, type ChecksumName } from './inspection/checks.ts';
+export { explainPosition, type Explanation } from './inspection/explain.ts';
+export { inspectIndex, type InspectedEntry } from './inspection/index-entries.ts';
+export type { HoleStep, InspectedFrame } from './inspection/walk.ts';

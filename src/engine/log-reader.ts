@@ -14,12 +14,12 @@ import { isDeleted, isFailed, openMark, peekMark, readMark } from './mark-file.t
 import { findNextFrame } from './next-frame.ts';
 import { MarkWatch } from './mark-watch.ts';
 import { entriesAfter, lookupOffset, type SegmentPlace } from './offset-index.ts';
-import { followWith, headerAt } from './recovery-scan.ts';
-import { markFromStores } from './recovery-tail.ts';
+import { followWith, headerAt } from './damage-scan.ts';
+import { markFromStores } from './mark-from-stores.ts';
 import { framesAsText, type RecordTextForm } from './record-text.ts';
 import { recordViews, SegmentCursor, type CursorStep, type RecordView } from './segment-cursor.ts';
 import { listSegments, openStoreIfThere, storeHolding } from './segment-list.ts';
-import { markPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
+import { markPath, storePath, topicNotFound, type TopicContext, storeBytes } from './topic-directory.ts';
 
 export interface ReaderOptions {
   /** First offset wanted. */
@@ -288,8 +288,7 @@ export class LogReader {
 
   /** Bytes of the active store that lie behind the mark and could not be settled: 0 beside a live writer that is idle. */
   unsettledBytes(): number {
-    const size =
-      this.#context.fileSystem.status(storePath(this.#context, this.#mark.baseOffset))?.sizeBytes ?? 0;
+    const size = storeBytes(this.#context, this.#mark.baseOffset) ?? 0;
     return Math.max(0, size - this.#mark.position);
   }
 
@@ -425,7 +424,7 @@ export class LogReader {
   /** A roll that was killed half-way leaves an empty store; a writer may then have gone on in the segment before it. */
   #isEmptyLeftover(baseOffset: number): boolean {
     if (baseOffset === this.#mark.baseOffset) return false;
-    return this.#context.fileSystem.status(storePath(this.#context, baseOffset))?.sizeBytes === 0;
+    return storeBytes(this.#context, baseOffset) === 0;
   }
 
   /**

@@ -15,6 +15,7 @@ import {
   listTopicFiles,
   storePath,
   type TopicContext,
+  storeBytes,
 } from './topic-directory.ts';
 
 /** A store of the log. */
@@ -41,8 +42,8 @@ export interface SegmentList {
 export function listSegments(context: TopicContext, mark: HighWatermark): SegmentList {
   const sizes = new Map<number, number>();
   for (const baseOffset of listStoreBases(context)) {
-    const status = context.fileSystem.status(storePath(context, baseOffset));
-    if (status !== undefined) sizes.set(baseOffset, status.sizeBytes);
+    const bytes = storeBytes(context, baseOffset);
+    if (bytes !== undefined) sizes.set(baseOffset, bytes);
   }
   const isEmpty = (baseOffset: number): boolean =>
     sizes.get(baseOffset) === 0 && baseOffset !== mark.baseOffset;
@@ -100,7 +101,7 @@ function supersededBases(
  */
 export function storeHolding(context: TopicContext, mark: HighWatermark, offset: number): number | undefined {
   const isPart = (base: number): boolean =>
-    base <= mark.baseOffset && (base === mark.baseOffset || sizeOf(context, base) !== 0);
+    base <= mark.baseOffset && (base === mark.baseOffset || storeBytes(context, base) !== 0);
   const named = listStoreBases(context);
   const found = named.findLast((base) => base <= offset && isPart(base));
   if (found === undefined || found === mark.baseOffset) return found;
@@ -109,9 +110,6 @@ export function storeHolding(context: TopicContext, mark: HighWatermark, offset:
   const superseded = supersededBases(context, bases, mark);
   return bases.findLast((base) => base <= found && !superseded.has(base));
 }
-
-const sizeOf = (context: TopicContext, baseOffset: number): number | undefined =>
-  context.fileSystem.status(storePath(context, baseOffset))?.sizeBytes;
 
 function indexedBases(context: TopicContext): ReadonlySet<number> {
   const bases = new Set<number>();
@@ -158,9 +156,7 @@ function endOfStore(context: TopicContext, baseOffset: number, likelyOffset: num
 /** Bytes of all stores in the directory, for progress: what the disk does not let be looked at counts as nothing. */
 export function storeBytesOf(context: TopicContext): number {
   try {
-    const sizes = listStoreBases(context).map(
-      (baseOffset) => context.fileSystem.status(storePath(context, baseOffset))?.sizeBytes ?? 0,
-    );
+    const sizes = listStoreBases(context).map((baseOffset) => storeBytes(context, baseOffset) ?? 0);
     return sizes.reduce((sum, sizeBytes) => sum + sizeBytes, 0);
   } catch (error) {
     if (error instanceof FastQueueError) return 0;

@@ -31,6 +31,9 @@ export const storePath = (context: TopicContext, baseOffset: number): string =>
   join(context.directory, storeFileName(baseOffset));
 export const indexPath = (context: TopicContext, baseOffset: number): string =>
   join(context.directory, indexFileName(baseOffset));
+/** Bytes of the store of that base; undefined where there is none. */
+export const storeBytes = (context: TopicContext, baseOffset: number): number | undefined =>
+  context.fileSystem.status(storePath(context, baseOffset))?.sizeBytes;
 export const markPath = (context: TopicContext): string => join(context.directory, HIGH_WATERMARK_FILE);
 export const settingsPath = (context: TopicContext): string => join(context.directory, TOPIC_SETTINGS_FILE);
 export const holderPath = (context: TopicContext): string => join(context.directory, HOLDER_FILE);

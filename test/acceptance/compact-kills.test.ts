@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { compactTopic } from '../../src/engine/compact.ts';
+import { compactTopic } from '../../src/engine/compaction/compact.ts';
 import { outcomeOf } from '../cli/fastqueue.ts';
 import { LiveTopic } from '../support/live-topic.ts';
 import { describeWith } from '../support/root-tests.ts';
@@ -10,7 +10,7 @@ import { describeWith } from '../support/root-tests.ts';
 const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url));
 const FLAGS = ['--merge-below', '8k', '--retain-bytes', '40k', '--lock-timeout', '20s'];
 
-/** `rename` 1 puts a merged store in place, 2 its index. What the engine does at each change is shown in test/compact. */
+/** `rename` 1 puts a merged store in place, 2 its index. What the engine does at each change is shown in test/engine/compaction. */
 const KILLS = [
   'fdatasync:signal=KILL:when=1',
   'unlink:signal=KILL:when=1',

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { DataDirectory } from '../../src/engine/data-directory.ts';
 import { FastQueueError } from '../../src/engine/errors.ts';
 import type { RecordEntry, Topic } from '../../src/engine/topic.ts';
-import { verifyTopic } from '../../src/engine/verify.ts';
+import { verifyTopic } from '../../src/engine/verification/verify.ts';
 import { FaultyFileSystem, type Fault } from '../support/faulty-file-system.ts';
 import { readMarkFile, readTopicFiles } from '../support/log-files.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';

@@ -6,7 +6,7 @@ import { expect } from 'chai';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { verifyTopic } from '../../src/engine/verify.ts';
+import { verifyTopic } from '../../src/engine/verification/verify.ts';
 import { outcomeOf } from '../cli/fastqueue.ts';
 import { LiveTopic } from '../support/live-topic.ts';
 

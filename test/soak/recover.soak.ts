@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { openDataDirectory } from '../../src/engine/data-directory.ts';
 import type { FileHandle, FileSystem } from '../../src/engine/io/file-system.ts';
 import { NodeFileSystem } from '../../src/engine/io/node-file-system.ts';
-import { recoverTopic } from '../../src/engine/recover.ts';
+import { recoverTopic } from '../../src/engine/recovery/recover.ts';
 
 const SEGMENT_BYTES = 1024 * 1024 * 1024;
 const BATCH = Array.from({ length: 16 * 8 }, (_, number) => Buffer.alloc(128 * 1024 - 16, number));

@@ -1,10 +1,14 @@
 /** A topic of small segments that compact has work in: small neighbours, gaps with filler, damage where a test wants it. */
 import { expect } from 'chai';
 import { openSync, readSync, writeSync, closeSync, readFileSync, writeFileSync } from 'node:fs';
-import { compactTopic, type CompactOptions, type CompactReport } from '../../src/engine/compact.ts';
+import {
+  compactTopic,
+  type CompactOptions,
+  type CompactReport,
+} from '../../src/engine/compaction/compact.ts';
 import type { FileSystem } from '../../src/engine/io/file-system.ts';
-import { recoverTopic } from '../../src/engine/recover.ts';
-import { verifyTopic } from '../../src/engine/verify.ts';
+import { recoverTopic } from '../../src/engine/recovery/recover.ts';
+import { verifyTopic } from '../../src/engine/verification/verify.ts';
 import { framePositions } from './recovery-scene.ts';
 import { ScratchTopic } from './scratch-topic.ts';
 

@@ -6,8 +6,8 @@
 import { expect } from 'chai';
 import { decodeHighWatermark, encodeHighWatermark } from '../../src/engine/format/high-watermark.ts';
 import type { HighWatermark } from '../../src/engine/format/high-watermark.ts';
-import { undoRecovery } from '../../src/engine/recover.ts';
-import { verifyTopic } from '../../src/engine/verify.ts';
+import { undoRecovery } from '../../src/engine/recovery/recover.ts';
+import { verifyTopic } from '../../src/engine/verification/verify.ts';
 import { framePositions, lostOffsets, RecoveryScene, snapshotOf } from './recovery-scene.ts';
 
 const storeName = (baseOffset: number): string => `${String(baseOffset).padStart(20, '0')}.store`;

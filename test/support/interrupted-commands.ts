@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Sandbox } from '../cli/fastqueue.ts';
 import { openDataDirectory } from '../../src/engine/data-directory.ts';
-import { listRecoveryRuns, recoverTopic, undoRecovery } from '../../src/engine/recover.ts';
+import { listRecoveryRuns, recoverTopic, undoRecovery } from '../../src/engine/recovery/recover.ts';
 import type { Expected } from './corpus.ts';
 import { snapshotOf, storesOf } from './recovery-scene.ts';
 

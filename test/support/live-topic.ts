@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { openDataDirectory, type DataDirectory } from '../../src/engine/data-directory.ts';
 import type { TopicContext } from '../../src/engine/topic-directory.ts';
-import { verifyTopic } from '../../src/engine/verify.ts';
+import { verifyTopic } from '../../src/engine/verification/verify.ts';
 import { outcomeOf, Sandbox } from '../cli/fastqueue.ts';
 
 const MEMORY = '/dev/shm';

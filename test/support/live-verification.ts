@@ -6,7 +6,7 @@ import { expect } from 'chai';
 import { setTimeout as wait } from 'node:timers/promises';
 import { outcomeOf, Sandbox } from '../cli/fastqueue.ts';
 import { openDataDirectory } from '../../src/engine/data-directory.ts';
-import { verifyTopic } from '../../src/engine/verify.ts';
+import { verifyTopic } from '../../src/engine/verification/verify.ts';
 
 export async function verifyBesideWriters(
   durationMs: number,

@@ -8,9 +8,9 @@ import type { FileHandle, FileSystem } from '../../src/engine/io/file-system.ts'
 import { NodeFileSystem } from '../../src/engine/io/node-file-system.ts';
 import type { HighWatermark } from '../../src/engine/format/high-watermark.ts';
 import { peekMark } from '../../src/engine/mark-file.ts';
-import { recoverTopic, type RecoverReport } from '../../src/engine/recover.ts';
-import { withRecoveryLock } from '../../src/engine/recovery-lock.ts';
-import { rollActive } from '../../src/engine/recovery-segments.ts';
+import { recoverTopic, type RecoverReport } from '../../src/engine/recovery/recover.ts';
+import { withRecoveryLock } from '../../src/engine/recovery/lock.ts';
+import { rollActive } from '../../src/engine/recovery/segments.ts';
 import type { LockHold } from '../../src/engine/topic-lock.ts';
 import { ScratchTopic, type Seen } from './scratch-topic.ts';
 

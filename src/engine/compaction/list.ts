@@ -1,0 +1,175 @@
+/**
+ * What compact looks at before it plans: every sealed segment of the log, read from end to end. Takes no lock and changes
+ * nothing; what it says of a file holds under the generation that it names.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { FrameCompactor, type FrameOutput } from './frames.ts';
+import { isIndexComplete } from './index-entries.ts';
+import { scanWhole } from './scan.ts';
+import { FastQueueError } from '../errors.ts';
+import type { HighWatermark } from '../format/high-watermark.ts';
+import type { FileStatus } from '../io/file-system.ts';
+import { headerAt } from '../damage-scan.ts';
+import { currentMark } from '../retention.ts';
+import { listSegments, openStoreIfThere, type LogSegment } from '../segment-list.ts';
+import { storePath, type TopicContext } from '../topic-directory.ts';
+
+/** Where the log is damaged. */
+export interface DamagedPlace {
+  readonly path: string;
+  readonly position: number;
+  /** Offset that was expected there. */
+  readonly offset: number;
+}
+
+/** A sealed segment, read. */
+export interface SealedSegment {
+  readonly baseOffset: number;
+  /** Base of the next segment. */
+  readonly endOffset: number;
+  readonly file: FileStatus;
+  /** Bytes of the store without filler and padding. */
+  readonly compactBytes: number;
+  /** Milliseconds since 1970. */
+  readonly firstTimestamp: number;
+  readonly lastTimestamp: number;
+  /** Where it is damaged, or does not meet the next; undefined where it is sound. */
+  readonly damage: DamagedPlace | undefined;
+  /** Looks at the index: true where every entry is right and none is missing. */
+  readonly isIndexSound: () => boolean;
+}
+
+export interface SealedList {
+  readonly generation: number;
+  /** In order. */
+  readonly segments: readonly SealedSegment[];
+  /** Damage that is in no segment: the log begins above its start offset. */
+  readonly damage: DamagedPlace | undefined;
+}
+
+export interface ListSealedOptions {
+  readonly indexIntervalBytes: number;
+  /** List as if the log began here: dropping what lies before is planned already. */
+  readonly startOffset?: number | undefined;
+  /** Told how many bytes of stores there are to read, then how many were read since it was told last. */
+  readonly onTotal: (byteCount: number) => void;
+  readonly onBytes: (byteCount: number) => void;
+}
+
+const MAX_ATTEMPTS = 20;
+
+/**
+ * Lists the sealed segments. Starts over while files are replaced or removed under it, or damage is seen that may be a
+ * repair halfway.
+ *
+ * @throws FastQueueError `condition_failed` when the log does not keep still; `newer_format`; disk errors as themselves
+ */
+export async function listSealed(context: TopicContext, options: ListSealedOptions): Promise<SealedList> {
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    if (attempt > 0) await delay(attempt * 5);
+    const mark = await currentMark(context);
+    const list = await tryList(context, mark, options);
+    if (list === undefined) continue;
+    const after = await currentMark(context);
+    if (after.generation === mark.generation && after.startOffset === mark.startOffset) return list;
+  }
+  throw notStill(context);
+}
+
+/** The refusal of a log that is replaced again and again under whoever plans. */
+export function notStill(context: TopicContext): FastQueueError {
+  return new FastQueueError(
+    'condition_failed',
+    `The topic "${context.topic}" was changed again and again while compact looked at it. What was done is sound; ` +
+      `run "fastqueue compact ${context.topic}" again when recover or another compact is done.`,
+    { topic: context.topic, path: context.directory },
+  );
+}
+
+/** Undefined where a store was removed since it was listed. */
+async function tryList(
+  context: TopicContext,
+  mark: HighWatermark,
+  options: ListSealedOptions,
+): Promise<SealedList | undefined> {
+  // Retention may have gone further since it was asked what it would drop.
+  const startOffset = Math.max(options.startOffset ?? 0, mark.startOffset);
+  const { live } = listSegments(context, { ...mark, startOffset });
+  const sealed = live.filter(({ isActive }) => !isActive);
+  options.onTotal(sealed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+  const segments: SealedSegment[] = [];
+  for (const segment of sealed) {
+    const read = await readSealed(context, segment, options);
+    if (read === undefined) return undefined;
+    segments.push(read);
+  }
+  const firstBase = live[0]?.baseOffset;
+  const beginsLate = firstBase === undefined || firstBase > startOffset;
+  const path = storePath(context, startOffset);
+  return {
+    generation: mark.generation,
+    segments,
+    damage: beginsLate ? { path, position: 0, offset: startOffset } : undefined,
+  };
+}
+
+async function readSealed(
+  context: TopicContext,
+  segment: LogSegment,
+  options: ListSealedOptions,
+): Promise<SealedSegment | undefined> {
+  const { baseOffset, endOffset } = segment;
+  const path = storePath(context, baseOffset);
+  const store = openStoreIfThere(context, baseOffset);
+  if (store === undefined) return undefined;
+  try {
+    const file = store.status();
+    const { sizeBytes } = file;
+    const counter = new ByteCounter();
+    const compactor = new FrameCompactor(counter);
+    const scan = await scanWhole(
+      context,
+      { store, baseOffset, sizeBytes, minTimestamp: -Infinity },
+      {
+        records: (...run) => {
+          compactor.records(...run);
+        },
+        special: (...frame) => {
+          compactor.special(...frame);
+        },
+        step: options.onBytes,
+      },
+    );
+    compactor.end();
+    const isSound = scan.stop === 'end' && scan.nextOffset === endOffset;
+    return {
+      baseOffset,
+      endOffset,
+      file,
+      compactBytes: counter.bytes,
+      firstTimestamp: headerAt(store, 0)?.timestamp ?? -Infinity,
+      lastTimestamp: scan.lastTimestamp,
+      damage: isSound ? undefined : { path, position: scan.endPosition, offset: scan.nextOffset },
+      isIndexSound: () => isIndexComplete(context, { baseOffset, intervalBytes: options.indexIntervalBytes }),
+    };
+  } finally {
+    store.close();
+  }
+}
+
+/** How long the store would be. */
+class ByteCounter implements FrameOutput {
+  bytes = 0;
+
+  records(frames: { start: number; end: number }): void {
+    this.bytes += frames.end - frames.start;
+  }
+
+  gap(frame: Buffer): void {
+    this.bytes += frame.length;
+  }
+
+  copy(frame: { byteCount: number }): void {
+    this.bytes += frame.byteCount;
+  }
+}

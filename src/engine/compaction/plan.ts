@@ -1,0 +1,89 @@
+/**
+ * What compact does to the sealed segments of a log: which are merged, which are written again without filler, which get
+ * a new index. Pure; `--dry-run` prints it.
+ */
+import type { DamagedPlace, SealedList, SealedSegment } from './list.ts';
+
+export interface CompactPolicy {
+  /** Neighbours smaller than this are merged; 0: nothing is merged. */
+  readonly mergeBelowBytes: number;
+  /** A merged store has no more bytes than this. */
+  readonly maxMergedBytes: number;
+  /** From the first record of a merged segment to its last: retention deletes whole segments only. Infinity: no limit. */
+  readonly maxSpanMs: number;
+}
+
+/** Segments that become one. A single one loses its filler. */
+export interface Rewrite {
+  readonly segments: readonly SealedSegment[];
+  readonly bytesBefore: number;
+  /** At most: gaps that meet where two stores did are joined besides. */
+  readonly bytesAfter: number;
+}
+
+export interface CompactPlan {
+  /** Generation that the plan was made under. */
+  readonly generation: number;
+  readonly rewrites: readonly Rewrite[];
+  /** Segments that stay and get a new index. */
+  readonly reindexes: readonly SealedSegment[];
+  /** What is left alone because it is damaged. */
+  readonly damaged: readonly DamagedPlace[];
+}
+
+/** Neighbours are taken together in order, each group as large as the policy lets it be. */
+export function planCompaction(list: SealedList, policy: CompactPolicy): CompactPlan {
+  const rewrites: Rewrite[] = [];
+  const reindexes: SealedSegment[] = [];
+  for (const group of groupsOf(list.segments, policy)) {
+    const rewrite = rewriteOf(group);
+    if (group.length > 1 || rewrite.bytesAfter < rewrite.bytesBefore) rewrites.push(rewrite);
+    else reindexes.push(...group.filter((segment) => !segment.isIndexSound()));
+  }
+  const places = [list.damage, ...list.segments.map(({ damage }) => damage)];
+  return {
+    generation: list.generation,
+    rewrites,
+    reindexes,
+    damaged: places.filter((place) => place !== undefined),
+  };
+}
+
+/** Sound segments only. */
+function groupsOf(segments: readonly SealedSegment[], policy: CompactPolicy): SealedSegment[][] {
+  const groups: SealedSegment[][] = [];
+  let group: SealedSegment[] = [];
+  for (const segment of segments) {
+    if (segment.damage !== undefined) {
+      group = [];
+    } else if (group.length > 0 && joins(group, segment, policy)) {
+      group.push(segment);
+    } else {
+      group = [segment];
+      groups.push(group);
+    }
+  }
+  return groups;
+}
+
+function joins(group: readonly SealedSegment[], next: SealedSegment, policy: CompactPolicy): boolean {
+  const [first, last] = [group[0], group.at(-1)] as [SealedSegment, SealedSegment];
+  const areSmall = Math.max(last.file.sizeBytes, next.file.sizeBytes) < policy.mergeBelowBytes;
+  const mergedBytes = group.reduce((sum, { compactBytes }) => sum + compactBytes, next.compactBytes);
+  return (
+    areSmall &&
+    last.endOffset === next.baseOffset &&
+    mergedBytes <= policy.maxMergedBytes &&
+    // Times never go back within a segment: where a clock was set back, a segment ends.
+    next.firstTimestamp >= last.lastTimestamp &&
+    next.lastTimestamp - first.firstTimestamp <= policy.maxSpanMs
+  );
+}
+
+function rewriteOf(segments: readonly SealedSegment[]): Rewrite {
+  return {
+    segments,
+    bytesBefore: segments.reduce((sum, { file }) => sum + file.sizeBytes, 0),
+    bytesAfter: segments.reduce((sum, { compactBytes }) => sum + compactBytes, 0),
+  };
+}

@@ -1,0 +1,242 @@
+/**
+ * One store, read on after damage: runs of good frames, and the holes between them. Also looks into a hole for frames
+ * that check out at another place of it (swapped or doubled ones). Reads only.
+ */
+import {
+  decodeFrameHeader,
+  decodeGapPayload,
+  FRAME_HEADER_BYTES,
+  FRAME_KIND,
+  MAX_RECORD_BYTES,
+  solveFrameOffset,
+} from './format/frame.ts';
+import { newerFrame, payloadChecksum, scanFrames, type ScanRequest } from './frame-scanner.ts';
+import type { FileHandle } from './io/file-system.ts';
+import { MAX_OFFSET } from './limits.ts';
+import { findNextFrame } from './next-frame.ts';
+import { entriesAfter } from './offset-index.ts';
+import type { TopicContext } from './topic-directory.ts';
+
+/** A frame inside a hole that checks out at another place or offset than it stands at. */
+export interface MovedFrame {
+  /** Byte in the store where it stands now. */
+  readonly position: number;
+  readonly bytes: number;
+  /** Offset that it checks out at. */
+  readonly offset: number;
+  /** Offsets that it stands for; 1 unless it says otherwise. */
+  readonly offsetCount?: number;
+}
+
+/** Bytes that are no good frames, and the offsets that are missing between what stands before and behind them. */
+export interface Hole {
+  readonly position: number;
+  readonly endPosition: number;
+  readonly offset: number;
+  readonly nextOffset: number;
+  /** Of the frame before, in this segment. */
+  readonly timestampBefore: number | undefined;
+  /** Of the frame behind. */
+  readonly timestampAfter: number | undefined;
+}
+
+export interface StoreScan {
+  /** Good frames without a hole between them, in order. */
+  readonly runs: readonly MovedFrame[];
+  readonly holes: readonly Hole[];
+  /** End of the last good frame, and the offset that would follow. */
+  readonly goodEndPosition: number;
+  readonly nextOffset: number;
+  /** Undefined where there is no good frame. */
+  readonly lastTimestamp: number | undefined;
+}
+
+export interface StoreScanRequest {
+  readonly store: FileHandle;
+  readonly baseOffset: number;
+  /** Where to begin, at a frame of this offset. */
+  readonly position: number;
+  readonly offset: number;
+  /** Bytes that may be looked at. */
+  readonly endPosition: number;
+  /** Offset that the segment must end at, where that is known. */
+  readonly endOffset: number | undefined;
+  /** Next offset that a frame which ends at endPosition is believed for, where endOffset is not known. */
+  readonly likelyEndOffset?: number | undefined;
+  readonly minTimestamp: number;
+  /** Told of every good frame. */
+  readonly visitor?: FrameVisitor | undefined;
+}
+
+/** Who wants to know of the good frames of a store, in order. */
+export type FrameVisitor = Pick<ScanRequest, 'onRecords' | 'onSpecial'>;
+
+/** Index entries that are tried first when a frame is looked for. */
+const HINT_COUNT = 64;
+
+/** @throws FastQueueError `newer_format`; disk errors as themselves */
+export function scanStore(context: TopicContext, request: StoreScanRequest): StoreScan {
+  const { store, endPosition } = request;
+  const runs: MovedFrame[] = [];
+  const holes: Hole[] = [];
+  let { position, offset, minTimestamp } = request;
+  for (;;) {
+    const scan = scanFrames({
+      file: store,
+      kernel: context.kernel,
+      position,
+      offset,
+      endPosition,
+      minTimestamp,
+      ...request.visitor,
+    });
+    if (scan.stop === 'newer') throw newerFrame(store.path, scan.endPosition);
+    if (scan.endPosition > position) {
+      const bytes = scan.endPosition - position;
+      runs.push({ position, bytes, offset, offsetCount: scan.nextOffset - offset });
+    }
+    const lastTimestamp = scan.lastTimestamp === -Infinity ? undefined : scan.lastTimestamp;
+    const end = {
+      runs,
+      holes,
+      goodEndPosition: scan.endPosition,
+      nextOffset: scan.nextOffset,
+      lastTimestamp,
+    };
+    if (scan.stop === 'end') return end;
+    const found = findBehind(context, request, scan);
+    if (found === undefined) return end;
+    holes.push({
+      position: scan.endPosition,
+      endPosition: found.position,
+      offset: scan.nextOffset,
+      nextOffset: found.offset,
+      timestampBefore: lastTimestamp,
+      timestampAfter: timestampAt(store, found.position),
+    });
+    ({ position, offset } = found);
+    minTimestamp = scan.lastTimestamp;
+  }
+}
+
+function findBehind(
+  context: TopicContext,
+  request: StoreScanRequest,
+  scan: { endPosition: number; nextOffset: number; lastTimestamp: number },
+): { position: number; offset: number } | undefined {
+  const { store, baseOffset, endPosition, endOffset } = request;
+  const header = headerAt(store, scan.endPosition);
+  const lastOffset = endOffset ?? request.likelyEndOffset;
+  const { nextOffset: offset, endPosition: position } = scan;
+  return findNextFrame({
+    file: store,
+    fromPosition: position,
+    endPosition,
+    minOffset: offset,
+    maxOffset: (endOffset ?? MAX_OFFSET) - 1,
+    minTimestamp: scan.lastTimestamp,
+    indexEntries: entriesAfter(context, { baseOffset, position, count: HINT_COUNT }),
+    ...(header === undefined
+      ? {}
+      : { expected: { position: position + header.frameBytes, offset: offset + 1 } }),
+    ...(lastOffset === undefined ? {} : { end: { position: endPosition, nextOffset: lastOffset } }),
+    follow: followWith(context, store, scan.lastTimestamp),
+  });
+}
+
+/** How findNextFrame goes on from a frame that it has found. */
+export function followWith(
+  context: TopicContext,
+  file: FileHandle,
+  minTimestamp: number,
+): (
+  from: { position: number; offset: number },
+  untilPosition: number,
+) => { position: number; offset: number } {
+  return (from, untilPosition) => {
+    const place = { ...from, endPosition: untilPosition, minTimestamp };
+    const scan = scanFrames({ file, kernel: context.kernel, ...place });
+    return { position: scan.endPosition, offset: scan.nextOffset };
+  };
+}
+
+/**
+ * Frames inside a hole that follow one another by their own lengths from its beginning and check out at offsets that are
+ * missing there. None where their times would go back once they stand in order.
+ */
+export function framesWithin(store: FileHandle, hole: Hole): MovedFrame[] {
+  const found: (MovedFrame & { timestamp: number })[] = [];
+  for (let position = hole.position; position + FRAME_HEADER_BYTES <= hole.endPosition;) {
+    const header = headerAt(store, position);
+    if (header === undefined || position + header.frameBytes > hole.endPosition) break;
+    const isRecord = header.kind === FRAME_KIND.record && header.payloadBytes <= MAX_RECORD_BYTES;
+    if (!isRecord && header.kind !== FRAME_KIND.gap && header.kind !== FRAME_KIND.control) break;
+    const frame = solveAt(store, position, hole);
+    if (frame !== undefined) found.push({ ...frame, timestamp: header.timestamp });
+    position += header.frameBytes;
+  }
+  const ordered = found.sort((left, right) => left.offset - right.offset);
+  const times = [
+    hole.timestampBefore ?? -Infinity,
+    ...ordered.map(({ timestamp }) => timestamp),
+    hole.timestampAfter ?? Infinity,
+  ];
+  const isInOrder = times.every((time, number) => number === 0 || time >= (times[number - 1] as number));
+  return isInOrder
+    ? ordered.map(({ position, bytes, offset, offsetCount }) => ({
+        position,
+        bytes,
+        offset,
+        offsetCount: offsetCount ?? 1,
+      }))
+    : [];
+}
+
+function solveAt(store: FileHandle, position: number, hole: Hole): MovedFrame | undefined {
+  const bytes = Buffer.alloc(FRAME_HEADER_BYTES);
+  store.read(bytes, position);
+  const header = decodeFrameHeader(bytes, 0);
+  const offset = solvedOffset(store, position, hole);
+  const head = Buffer.alloc(Math.min(GAP_HEAD_BYTES, header.payloadBytes));
+  store.read(head, position + FRAME_HEADER_BYTES);
+  if (header.kind === FRAME_KIND.control || offset === undefined) return undefined;
+  const count = header.kind === FRAME_KIND.gap ? decodeGapPayload(head, header.payloadBytes)?.count : 1;
+  if (count === undefined || offset + count > hole.nextOffset) return undefined;
+  return { position, bytes: header.frameBytes, offset, offsetCount: count };
+}
+
+const GAP_HEAD_BYTES = 9;
+
+/** The offset in the hole's range that a frame checks out at, if there is one. */
+export function solvedOffset(
+  store: FileHandle,
+  position: number,
+  range: { offset: number; nextOffset: number },
+): number | undefined {
+  const bytes = Buffer.alloc(FRAME_HEADER_BYTES);
+  if (store.read(bytes, position) < FRAME_HEADER_BYTES) return undefined;
+  const payload = checksumOfPayload(store, position, decodeFrameHeader(bytes, 0).payloadBytes);
+  if (Number.isNaN(payload)) return undefined;
+  const [low, high] = [Math.floor(range.offset / 2 ** 32), Math.floor(range.nextOffset / 2 ** 32)];
+  for (let highWord = low; highWord <= Math.min(high, low + 1); highWord++) {
+    const offset = solveFrameOffset(bytes, { payloadChecksum: payload, highWord });
+    if (offset >= range.offset && offset < range.nextOffset) return offset;
+  }
+  return undefined;
+}
+
+function checksumOfPayload(store: FileHandle, position: number, byteCount: number): number {
+  return payloadChecksum(store, { position: position + FRAME_HEADER_BYTES, byteCount });
+}
+
+export function headerAt(
+  store: FileHandle,
+  position: number,
+): ReturnType<typeof decodeFrameHeader> | undefined {
+  const header = Buffer.alloc(FRAME_HEADER_BYTES);
+  return store.read(header, position) < FRAME_HEADER_BYTES ? undefined : decodeFrameHeader(header, 0);
+}
+
+function timestampAt(store: FileHandle, position: number): number | undefined {
+  return headerAt(store, position)?.timestamp;
+}

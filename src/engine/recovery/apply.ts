@@ -1,0 +1,256 @@
+/**
+ * Carries a plan out, under the lock: look whether all is still what the plan saw; quarantine, synced; the generation
+ * raised in the mark, synced; then the stores, synced; then indexes; then the mark.
+ *
+ * Killed anywhere, it leaves a log whose damage is still damage, whose good frames are untouched, and in quarantine every
+ * byte that it was about to replace.
+ */
+import { encodeFrame, FRAME_HEADER_BYTES, FRAME_KIND, GAP_REASON } from '../format/frame.ts';
+import { encodeLeb128 } from '../format/leb128.ts';
+import { storeFileName } from '../format/file-names.ts';
+import type { HighWatermark } from '../format/high-watermark.ts';
+import { FastQueueError } from '../errors.ts';
+import { payloadChecksum } from '../frame-scanner.ts';
+import type { FileHandle } from '../io/file-system.ts';
+import { markUnsound, peekMark, writeMark } from '../mark-file.ts';
+import { copyBytes, QuarantineRun, writeWhole } from '../quarantine.ts';
+import { isPatchable, patchesOf, writeContent } from './content.ts';
+import { mendIndex } from './index-repair.ts';
+import type { MissingSegment, RecoveryPlan, RegionRepair } from './plan.ts';
+import {
+  markApplied,
+  openRunFile,
+  type CreatedStore,
+  type RecoverManifest,
+  type StoreChange,
+} from './runs.ts';
+import { placeStore, replaceStores, rollActive, type Splice } from './segments.ts';
+import { storePath, type TopicContext } from '../topic-directory.ts';
+import type { LockHold } from '../topic-lock.ts';
+
+/**
+ * Applies the part of a plan that changes stores.
+ *
+ * @param end where the log ends afterwards, for a plan that goes beyond the mark
+ * @returns the manifest of the run that kept what was replaced
+ * @throws FastQueueError `condition_failed` when the log is no longer what the plan saw: nothing was changed then;
+ *   disk errors as themselves
+ */
+export async function applyPlan(
+  context: TopicContext,
+  hold: Pick<LockHold, 'markFile'>,
+  plan: RecoveryPlan,
+  end?: Pick<HighWatermark, 'nextOffset' | 'position' | 'timestamp'>,
+): Promise<RecoverManifest> {
+  const mark = peekMark(hold.markFile);
+  if (mark === undefined) throw markUnsound(context);
+  if (mark.generation !== plan.generation) throw noLongerFits(context, 'the topic was changed meanwhile');
+  const stores = openStores(context, plan.regions);
+  try {
+    for (const region of plan.regions) refuseChanged(context, stores, region);
+    for (const segment of plan.missingSegments) refuseExisting(context, segment);
+    const manifest = await keepAll(context, { plan, mark, stores, end });
+    writeMark(hold.markFile, { ...mark, generation: mark.generation + 1 });
+    await hold.markFile.datasync();
+    await writeInPlace(context, stores, manifest);
+    for (const created of manifest.created)
+      await placeStore(context, { ...created, bytes: Buffer.from(created.hex, 'hex'), run: manifest.run });
+    await finish(context, hold, manifest);
+    return manifest;
+  } finally {
+    for (const store of stores.values()) store.close();
+  }
+}
+
+type Stores = ReadonlyMap<number, FileHandle>;
+
+function openStores(context: TopicContext, regions: readonly RegionRepair[]): Stores {
+  const stores = new Map<number, FileHandle>();
+  try {
+    for (const { baseOffset } of regions) {
+      if (!stores.has(baseOffset))
+        stores.set(baseOffset, context.fileSystem.open(storePath(context, baseOffset), 'update'));
+    }
+    return stores;
+  } catch (error) {
+    for (const store of stores.values()) store.close();
+    throw error;
+  }
+}
+
+const storeOf = (stores: Stores, baseOffset: number): FileHandle => stores.get(baseOffset) as FileHandle;
+
+function refuseChanged(context: TopicContext, stores: Stores, region: RegionRepair): void {
+  const store = storeOf(stores, region.baseOffset);
+  const { position } = region;
+  const byteCount = region.endPosition - position;
+  if (payloadChecksum(store, { position, byteCount }) !== region.checksum)
+    throw noLongerFits(context, `${store.path} holds other bytes at ${position}`);
+  if (region.method === 'extended' && store.status().sizeBytes !== region.endPosition)
+    throw noLongerFits(context, `${store.path} no longer ends at byte ${region.endPosition}`);
+}
+
+function refuseExisting(context: TopicContext, segment: MissingSegment): void {
+  const path = storePath(context, segment.baseOffset);
+  if ((context.fileSystem.status(path)?.sizeBytes ?? 0) > 0)
+    throw noLongerFits(context, `${path} is there after all`);
+}
+
+function noLongerFits(context: TopicContext, why: string): FastQueueError {
+  return new FastQueueError(
+    'condition_failed',
+    `The plan for "${context.topic}" no longer fits: ${why}. Nothing was changed. Run "fastqueue recover ${context.topic}" again.`,
+    { topic: context.topic, path: context.directory, sideEffects: 'none' },
+  );
+}
+
+/** Copies everything that will be replaced, writes down what will stand there, and makes it durable. */
+async function keepAll(
+  context: TopicContext,
+  request: {
+    plan: RecoveryPlan;
+    mark: HighWatermark;
+    stores: Stores;
+    end: Partial<HighWatermark> | undefined;
+  },
+): Promise<RecoverManifest> {
+  const { plan, mark, stores, end } = request;
+  const run = QuarantineRun.create(context, 'recover');
+  const changes: StoreChange[] = [];
+  let shift = { baseOffset: -1, bytes: 0 };
+  for (const region of plan.regions) {
+    const { baseOffset } = region;
+    if (shift.baseOffset !== baseOffset) shift = { baseOffset, bytes: 0 };
+    const change = await keepRegion(run, storeOf(stores, baseOffset), region);
+    const leftStoreBytes = region.storeBytes + growthOf(plan, baseOffset);
+    changes.push({ ...change, leftPosition: region.position + shift.bytes, leftStoreBytes });
+    shift.bytes += change.leftByteCount - change.byteCount;
+  }
+  const created = plan.missingSegments.map((segment) => ({
+    baseOffset: segment.baseOffset,
+    hex: gapSegment(segment).toString('hex'),
+  }));
+  return (await run.seal({
+    changes,
+    created,
+    renamed: [],
+    lost: plan.lost,
+    markBefore: mark,
+    markLeft: end === undefined ? markAfter(mark, plan.regions, created) : { ...mark, ...end },
+  })) as RecoverManifest;
+}
+
+/** By how much a plan makes a store longer (or, below 0, shorter). */
+function growthOf(plan: RecoveryPlan, baseOffset: number): number {
+  return plan.regions
+    .filter((region) => region.baseOffset === baseOffset)
+    .reduce((sum, region) => sum + region.layout.byteCount - (region.endPosition - region.position), 0);
+}
+
+async function keepRegion(
+  run: QuarantineRun,
+  store: FileHandle,
+  region: RegionRepair,
+): Promise<Omit<StoreChange, 'leftPosition' | 'leftStoreBytes'>> {
+  const { baseOffset, code, method, offset, position, checksum, layout } = region;
+  const byteCount = region.endPosition - position;
+  const copy = await run.keep(store, storeFileName(baseOffset), { position, byteCount });
+  const change = { baseOffset, code, method, offset, position, byteCount, checksum, copy };
+  const kept = { ...change, leftByteCount: layout.byteCount };
+  if (method !== 'rewritten' && isPatchable(layout)) {
+    const patches = patchesOf(store, region);
+    return {
+      ...kept,
+      patches: patches.map((patch) => ({ position: patch.position, hex: patch.bytes.toString('hex') })),
+    };
+  }
+  const content = `${copy}.content`;
+  const source = run.openFile(copy);
+  try {
+    await run.writeFile(content, (target) => {
+      writeContent(source, target, { ...region, byteCount });
+    });
+  } finally {
+    source.close();
+  }
+  return { ...kept, content };
+}
+
+/** The only frame of a segment whose records are all lost; nothing where it had none. */
+function gapSegment(segment: MissingSegment): Buffer {
+  const count = segment.nextOffset - segment.baseOffset;
+  if (count === 0) return Buffer.alloc(0);
+  const payload = count === 1 ? [] : [GAP_REASON.damage, ...encodeLeb128(count)];
+  const frame = Buffer.alloc(FRAME_HEADER_BYTES + payload.length);
+  encodeFrame(frame, 0, {
+    kind: FRAME_KIND.gap,
+    offset: segment.baseOffset,
+    timestamp: segment.timestamp,
+    payload: Buffer.from(payload),
+  });
+  return frame;
+}
+
+/** Where the active store ends once what is in place is done. What lies behind the mark is settled afterwards. */
+function markAfter(
+  mark: HighWatermark,
+  regions: readonly RegionRepair[],
+  created: readonly CreatedStore[],
+): HighWatermark {
+  const store = created.find(({ baseOffset }) => baseOffset === mark.baseOffset);
+  if (store !== undefined) return { ...mark, position: store.hex.length / 2 };
+  const last = regions.find(
+    ({ baseOffset, nextOffset, storeBytes, endPosition }) =>
+      baseOffset === mark.baseOffset && nextOffset === mark.nextOffset && endPosition === storeBytes,
+  );
+  return last === undefined ? mark : { ...mark, position: last.position + last.layout.byteCount };
+}
+
+/** Patches and contents of regions that stay where they are, each store synced once. */
+async function writeInPlace(context: TopicContext, stores: Stores, manifest: RecoverManifest): Promise<void> {
+  const touched = new Set<FileHandle>();
+  for (const change of manifest.changes) {
+    if (change.method === 'rewritten') continue;
+    const store = storeOf(stores, change.baseOffset);
+    for (const patch of change.patches ?? [])
+      writeWhole(store, Buffer.from(patch.hex, 'hex'), patch.position);
+    if (change.content !== undefined) copyContent(context, manifest.run, change, store);
+    touched.add(store);
+  }
+  for (const store of touched) await store.sync();
+}
+
+function copyContent(context: TopicContext, run: string, change: StoreChange, store: FileHandle): void {
+  const content = openRunFile(context, run, change.content as string);
+  try {
+    copyBytes(content, store, { from: 0, to: change.position, byteCount: change.leftByteCount });
+  } finally {
+    content.close();
+  }
+}
+
+/** The mark of an active store that grew, segments that must be written again, indexes, and the note that all is done. */
+async function finish(
+  context: TopicContext,
+  hold: Pick<LockHold, 'markFile'>,
+  manifest: RecoverManifest,
+): Promise<void> {
+  const { generation } = manifest.markBefore;
+  let mark = { ...manifest.markLeft, generation: generation + 1 };
+  writeMark(hold.markFile, mark);
+  await hold.markFile.datasync();
+  const rewritten = manifest.changes.filter(({ method }) => method === 'rewritten');
+  if (rewritten.some(({ baseOffset }) => baseOffset === mark.baseOffset))
+    mark = await rollActive(context, hold, mark);
+  const splices = rewritten.map((change): Splice => ({
+    baseOffset: change.baseOffset,
+    position: change.position,
+    byteCount: change.byteCount,
+    file: change.content as string,
+  }));
+  await replaceStores(context, manifest.run, splices);
+  for (const change of manifest.changes) {
+    if (change.method !== 'rewritten') await mendIndex(context, change);
+  }
+  await markApplied(context, manifest.run);
+}

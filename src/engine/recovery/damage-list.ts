@@ -1,0 +1,139 @@
+/**
+ * What is damaged in a topic, as recovery sees it: every store of the log from its first byte to the mark, segment to
+ * segment, and topic.json. Takes no lock and changes nothing; what it finds is looked at again before anything is done.
+ */
+import { FastQueueError } from '../errors.ts';
+import type { HighWatermark } from '../format/high-watermark.ts';
+import type { DamageList, MissingSegment, RegionDamage } from './plan.ts';
+import { listSegments, type LogSegment } from '../segment-list.ts';
+import type { SegmentReaders } from './segment-readers.ts';
+import type { SegmentReading, SegmentRequest } from './segment-reading.ts';
+import { DEFAULT_TOPIC_SETTINGS, type TopicSettings } from '../settings.ts';
+import { settingsPath, storePath, type TopicContext } from '../topic-directory.ts';
+import { readTopicSettings } from '../topic-settings.ts';
+
+export interface ListOptions {
+  /** Who reads the segments. */
+  readonly readers: SegmentReaders;
+  /** Look for a single flipped bit in frames that do not check out. */
+  readonly tryBitFlip: boolean;
+  /** Told how many bytes were read since it was told last. */
+  readonly onBytes: (byteCount: number) => void;
+  /** For `verify`, which wants to know more than what is damaged. */
+  readonly observer?: ListObserver;
+}
+
+/** Told of each segment in turn, in the order of the log. */
+export interface ListObserver {
+  /** It was read. */
+  done(segment: LogSegment, reading: SegmentReading): void;
+  /** A file could not be read: the disk said no. Whatever it holds is taken to be there. */
+  unreadable(path: string, error: FastQueueError): void;
+}
+
+/** Everything that is to be repaired below the mark. */
+export async function listDamage(
+  context: TopicContext,
+  mark: HighWatermark,
+  options: ListOptions,
+): Promise<DamageList> {
+  const regions: RegionDamage[] = [];
+  const missingSegments: MissingSegment[] = [];
+  let expectedOffset = mark.startOffset;
+  let lastTimestamp: number | undefined;
+  let activeEndPosition: number | undefined;
+  const indexes: number[] = [];
+  const addMissing = (nextOffset: number, timestampAfter: number | undefined): void => {
+    if (nextOffset <= expectedOffset) return;
+    const timestamp = lastTimestamp ?? timestampAfter ?? 0;
+    missingSegments.push({ baseOffset: expectedOffset, nextOffset, timestamp });
+  };
+  const settings = settingsOf(context, options.observer);
+  const { indexIntervalBytes } = settings ?? DEFAULT_TOPIC_SETTINGS;
+  const { live } = listSegments(context, mark);
+  const request = { mark, indexIntervalBytes };
+  for await (const { segment, reading, error } of readInOrder(live, request, options)) {
+    // Superseded: its whole range lies inside the one before it.
+    if (segment !== live[0] && segment.endOffset <= expectedOffset && !segment.isActive) continue;
+    if (reading === undefined) {
+      if (options.observer === undefined || !isDiskError(error)) throw error;
+      options.observer.unreadable(error.details.path ?? storePath(context, segment.baseOffset), error);
+      expectedOffset = segment.endOffset;
+      continue;
+    }
+    options.observer?.done(segment, reading);
+    if (segment.baseOffset > expectedOffset) addMissing(segment.baseOffset, reading.firstTimestamp);
+    for (const region of reading.regions)
+      regions.push({ ...region, timestamp: region.timestamp ?? lastTimestamp ?? 0 });
+    activeEndPosition = reading.activeEndPosition;
+    if (!reading.isIndexSound) indexes.push(segment.baseOffset);
+    expectedOffset = reading.nextOffset;
+    lastTimestamp = reading.lastTimestamp ?? lastTimestamp;
+  }
+  if (live.at(-1)?.isActive !== true) {
+    addMissing(mark.baseOffset, undefined);
+    expectedOffset = mark.baseOffset;
+    missingSegments.push({
+      baseOffset: mark.baseOffset,
+      nextOffset: mark.nextOffset,
+      timestamp: lastTimestamp ?? mark.timestamp,
+    });
+  }
+  return {
+    topic: context.topic,
+    generation: mark.generation,
+    regions,
+    missingSegments,
+    indexes,
+    isSettingsUnsound: settings === undefined,
+    activeEndPosition,
+  };
+}
+
+/** Undefined where topic.json is missing or damaged; the defaults where the disk does not give it up. */
+function settingsOf(context: TopicContext, observer: ListObserver | undefined): TopicSettings | undefined {
+  try {
+    return readTopicSettings(context)?.settings;
+  } catch (error) {
+    if (observer === undefined || !isDiskError(error)) throw error;
+    observer.unreadable(error.details.path ?? settingsPath(context), error);
+    return DEFAULT_TOPIC_SETTINGS;
+  }
+}
+
+type Outcome =
+  | { readonly segment: LogSegment; readonly reading: SegmentReading; readonly error?: undefined }
+  | { readonly segment: LogSegment; readonly reading?: undefined; readonly error: unknown };
+
+/** Readings in the order of the log, as many segments being read at a time as there are readers. */
+async function* readInOrder(
+  segments: readonly LogSegment[],
+  common: Pick<SegmentRequest, 'mark' | 'indexIntervalBytes'>,
+  options: ListOptions,
+): AsyncGenerator<Outcome> {
+  const { readers, tryBitFlip, onBytes, observer } = options;
+  const purpose = observer === undefined ? 'recover' : 'verify';
+  const read = async (segment: LogSegment): Promise<Outcome> => {
+    try {
+      return {
+        segment,
+        reading: await readers.read({ ...common, segment, tryBitFlip, purpose }, onBytes),
+      };
+    } catch (error) {
+      return { segment, error };
+    }
+  };
+  const underWay: Promise<Outcome>[] = [];
+  for (const segment of segments) {
+    underWay.push(read(segment));
+    if (underWay.length >= readers.width) yield await (underWay.shift() as Promise<Outcome>);
+  }
+  for (const outcome of underWay) yield await outcome;
+}
+
+/** What the disk says of itself; a file that is gone is not that. */
+export function isDiskError(error: unknown): error is FastQueueError {
+  return (
+    error instanceof FastQueueError && error.details.errno !== undefined && error.details.errno !== 'ENOENT'
+  );
+}

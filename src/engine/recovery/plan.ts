@@ -1,0 +1,131 @@
+/**
+ * The plan of a recovery: what is damaged, and what each place is to become. Pure; `--dry-run` prints it, apply.ts
+ * carries it out. A plan names file, generation, position, length and checksum of all that it replaces, so that whoever
+ * applies it can tell whether it still fits.
+ */
+import type { MovedFrame } from '../damage-scan.ts';
+import { layOutRegion, type RegionLayout } from './regions.ts';
+
+/** Offsets, `to` excluded. */
+export interface LostOffsets {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A damaged region of a store that is there. */
+export interface RegionDamage {
+  /** Stable code of what was found: `bad_checksum`, `bad_length`, … */
+  readonly code: string;
+  readonly baseOffset: number;
+  readonly position: number;
+  readonly endPosition: number;
+  /** Offset expected at `position`. */
+  readonly offset: number;
+  /** Offset of what follows the region. */
+  readonly nextOffset: number;
+  /** What the gap is stamped with. */
+  readonly timestamp: number;
+  readonly moved: readonly MovedFrame[];
+  /** CRC-32 of the region as it was seen. */
+  readonly checksum: number;
+  /** Size of the store as it was seen. */
+  readonly storeBytes: number;
+  /** Where one bit explains the damage: the byte to change, and what to. */
+  readonly flip?: { readonly position: number; readonly value: number } | undefined;
+}
+
+/** A segment that is not there. */
+export interface MissingSegment {
+  readonly baseOffset: number;
+  readonly nextOffset: number;
+  readonly timestamp: number;
+}
+
+export interface DamageList {
+  readonly topic: string;
+  /** Of the mark that all was seen under. */
+  readonly generation: number;
+  readonly regions: readonly RegionDamage[];
+  readonly missingSegments: readonly MissingSegment[];
+  /** Base offsets of segments whose index is to be made again. */
+  readonly indexes: readonly number[];
+  readonly isSettingsUnsound: boolean;
+  /** Size of the active store where no offset is missing in it and yet the mark names a later byte. */
+  readonly activeEndPosition?: number | undefined;
+}
+
+/**
+ * `in-place`: the region keeps its length. `extended`: the store ends with it and grows. `rewritten`: it cannot keep its
+ * length, so the segment is written again beside itself.
+ */
+export type RegionMethod = 'in-place' | 'extended' | 'rewritten';
+
+export interface RegionRepair extends RegionDamage {
+  readonly method: RegionMethod;
+  readonly layout: RegionLayout;
+}
+
+export interface RecoveryPlan {
+  readonly topic: string;
+  readonly generation: number;
+  /** By segment, then by position. */
+  readonly regions: readonly RegionRepair[];
+  readonly missingSegments: readonly MissingSegment[];
+  readonly indexes: readonly number[];
+  readonly isSettingsUnsound: boolean;
+  readonly activeEndPosition?: number | undefined;
+  /** Offsets that will have no record, ascending. */
+  readonly lost: readonly LostOffsets[];
+}
+
+/** Decides what becomes of each place. */
+export function planRecovery(damage: DamageList): RecoveryPlan {
+  const regions = damage.regions
+    .map(planRegion)
+    .sort((left, right) => left.baseOffset - right.baseOffset || left.position - right.position);
+  const lost = [
+    ...regions.flatMap((region) => region.layout.lost),
+    ...damage.missingSegments.map(({ baseOffset, nextOffset }) => ({ from: baseOffset, to: nextOffset })),
+  ];
+  return { ...damage, regions, lost: joinRanges(lost) };
+}
+
+/** True where there is nothing to do. */
+export function isEmptyPlan(plan: RecoveryPlan): boolean {
+  const isElse = plan.isSettingsUnsound || plan.activeEndPosition !== undefined;
+  return !changesStores(plan) && plan.indexes.length === 0 && !isElse;
+}
+
+/** True where a store is patched, made, moved or replaced. */
+export function changesStores(plan: RecoveryPlan): boolean {
+  return plan.regions.length + plan.missingSegments.length > 0;
+}
+
+function planRegion(region: RegionDamage): RegionRepair {
+  const byteCount = region.endPosition - region.position;
+  if (region.flip !== undefined) {
+    const at = region.flip.position - region.position;
+    const part = { type: 'byte', at, byteCount: 1, value: region.flip.value } as const;
+    return { ...region, method: 'in-place', layout: { parts: [part], byteCount, lost: [] } };
+  }
+  const mayGrow = region.endPosition === region.storeBytes;
+  const layout = layOutRegion({ ...region, byteCount, mayGrow });
+  return { ...region, layout, method: methodOf({ byteCount, mayGrow, layout }) };
+}
+
+function methodOf(region: { byteCount: number; mayGrow: boolean; layout: RegionLayout }): RegionMethod {
+  const { byteCount, layout, mayGrow } = region;
+  if (layout.byteCount === byteCount) return 'in-place';
+  return mayGrow && layout.byteCount > byteCount ? 'extended' : 'rewritten';
+}
+
+/** Ascending, neighbours joined. */
+export function joinRanges(ranges: readonly LostOffsets[]): LostOffsets[] {
+  const joined: { from: number; to: number }[] = [];
+  for (const range of [...ranges].sort((left, right) => left.from - right.from)) {
+    const last = joined.at(-1);
+    if (last !== undefined && range.from <= last.to) last.to = Math.max(last.to, range.to);
+    else if (range.to > range.from) joined.push({ ...range });
+  }
+  return joined;
+}

@@ -1,0 +1,305 @@
+/**
+ * `recover`: list → plan → apply, for one topic. A dry run stops after the plan. Everything that changes the disk happens
+ * under the topic's lock; the long part, reading the log, without.
+ *
+ *     lock: what killed runs left half done, the mark, what lies behind it   → list, plan (no lock)   → lock: apply
+ */
+import { randomUUID } from 'node:crypto';
+import { dirname } from 'node:path';
+import type { HighWatermark } from '../format/high-watermark.ts';
+import { isDeleted, peekMark, refuseNewer, writeMark } from '../mark-file.ts';
+import { applyPlan } from './apply.ts';
+import { rebuildIndex } from '../index-rebuild.ts';
+import { listDamage } from './damage-list.ts';
+import {
+  changesStores,
+  isEmptyPlan,
+  joinRanges,
+  planRecovery,
+  type DamageList,
+  type LostOffsets,
+  type RecoveryPlan,
+} from './plan.ts';
+import { copyTopic } from './salvage.ts';
+import { withRecoveryLock } from './lock.ts';
+import { describePlan, markRepair, renameRepair, type RepairReport } from './report.ts';
+import { findMisnamed, renameStores } from './misnamed-stores.ts';
+import { listRuns, purgeRun, runPath, type RecoveryRun } from './runs.ts';
+import { markFromStores } from '../mark-from-stores.ts';
+import { listTail, rebuildMark, settleTail } from './tail.ts';
+import { rollBackInterrupted, undoRun, type UndoReport } from './undo.ts';
+import { openSegmentReaders } from './segment-readers.ts';
+import { DEFAULT_TOPIC_SETTINGS } from '../settings.ts';
+import { markPath, storePath, topicNotFound, type TopicContext, storeBytes } from '../topic-directory.ts';
+import type { LockHold } from '../topic-lock.ts';
+import { readTopicSettings, settingsForNewTopic, writeTopicSettings } from '../topic-settings.ts';
+
+export interface RecoverOptions {
+  readonly dryRun: boolean;
+  readonly tryBitFlip: boolean;
+  readonly lockTimeoutMs: number;
+  /** Repair a copy in this data directory and only read the topic itself. */
+  readonly out?: string | undefined;
+  /** With `out`: take sectors that cannot be read as damage. */
+  readonly unreadableAsDamage?: boolean;
+  /** Told how many bytes of stores were read since it was told last. */
+  readonly onBytes?: (byteCount: number) => void;
+  /** How many threads read; default: this one. */
+  readonly jobs?: number | undefined;
+}
+
+export interface RecoverReport {
+  readonly topic: string;
+  readonly dryRun: boolean;
+  readonly repairs: readonly RepairReport[];
+  /** Offsets that have no record any more, ascending. */
+  readonly lost: readonly LostOffsets[];
+  /** Where the repaired copy is, if that was asked for. */
+  readonly out?: string;
+  /** Runs in quarantine, in the order they were made, with the path of each. */
+  readonly runs: readonly { readonly run: string; readonly path: string }[];
+}
+
+/**
+ * Repairs one topic, or says how it would be repaired.
+ *
+ * @throws FastQueueError `condition_failed` when the log changed between plan and repair; `locked`; `topic_not_found`;
+ *   `newer_format`; disk errors as themselves, which are never repaired in place
+ */
+export async function recoverTopic(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
+  if (options.dryRun) return previewRecovery(context, options);
+  return options.out === undefined ? repair(context, options) : salvage(context, options, options.out);
+}
+
+async function salvage(context: TopicContext, options: RecoverOptions, out: string): Promise<RecoverReport> {
+  const copy = await copyTopic(context, {
+    out,
+    unreadableAsDamage: options.unreadableAsDamage === true,
+    onBytes: options.onBytes ?? (() => undefined),
+  });
+  const report = await repair(copy.context, options);
+  const unreadable = copy.unreadable.map((range): RepairReport => ({
+    code: 'io_error',
+    path: range.path,
+    position: range.position,
+    bytes: range.bytes,
+    repair: 'could not be read, and was taken as zeros',
+    lost: [],
+  }));
+  return { ...report, repairs: [...unreadable, ...report.repairs], out: copy.context.directory };
+}
+
+async function repair(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
+  const before = await withRecoveryLock(context, options.lockTimeoutMs, (hold) => prepare(context, hold));
+  const plan = planRecovery(await listWith(context, before.mark, options));
+  const runs = [...before.runs];
+  if (!isEmptyPlan(plan)) {
+    runs.push(
+      ...(await withRecoveryLock(context, options.lockTimeoutMs, (hold) => apply(context, hold, plan))),
+    );
+  }
+  return {
+    topic: context.topic,
+    dryRun: false,
+    repairs: [...before.repairs, ...describePlan(context, plan)],
+    lost: joinRanges([...before.lost, ...plan.lost]),
+    runs: runs.map((run) => ({ run, path: runPath(context, run) })),
+  };
+}
+
+interface Prepared {
+  readonly mark: HighWatermark;
+  readonly repairs: readonly RepairReport[];
+  readonly lost: readonly LostOffsets[];
+  readonly runs: readonly string[];
+}
+
+/** Under the lock: whatever stands in the way of reading the log up to its mark. */
+async function prepare(context: TopicContext, hold: LockHold): Promise<Prepared> {
+  const repairs: RepairReport[] = [];
+  const runsBefore = listRuns(context);
+  const known = new Set(runsBefore.map(({ run }) => run));
+  const found = peekMark(hold.markFile);
+  if (found !== undefined && isDeleted(refuseNewer(context, found))) throw topicNotFound(context);
+  await rollBackInterrupted(context, runsBefore);
+  if (found === undefined) {
+    await rebuildMark(context, hold);
+    repairs.push(markRepair(context));
+  }
+  const misnamed = findMisnamed(context);
+  if (misnamed.length > 0) await renameStores(context, hold, misnamed);
+  repairs.push(...misnamed.map((store) => renameRepair(context, store)));
+  const sizeBefore = activeBytes(context, hold);
+  const tail = await settleTail(context, hold);
+  if (tail !== undefined) repairs.push(...describePlan(context, tail.plan));
+  const mark = peekMark(hold.markFile) as HighWatermark;
+  const runs = listRuns(context).filter(({ run }) => !known.has(run));
+  repairs.push(...cutRepairs(context, runs, sizeBefore));
+  return { mark, repairs, lost: tail?.plan.lost ?? [], runs: runs.map(({ run }) => run) };
+}
+
+function activeBytes(context: TopicContext, hold: LockHold): number {
+  const mark = peekMark(hold.markFile) as HighWatermark;
+  return storeBytes(context, mark.baseOffset) ?? 0;
+}
+
+function cutRepairs(context: TopicContext, runs: readonly RecoveryRun[], sizeBefore: number): RepairReport[] {
+  const repairs: RepairReport[] = [];
+  for (const { manifest } of runs) {
+    if (manifest === undefined || manifest.reason === 'recover') continue;
+    for (const region of manifest.regions) {
+      repairs.push({
+        code: 'torn_tail',
+        path: `${context.directory}/${region.file}`,
+        position: region.position,
+        bytes: region.byteCount,
+        repair: `cut: the store ends at byte ${region.position} of ${sizeBefore}`,
+        lost: [],
+      });
+    }
+  }
+  return repairs;
+}
+
+/** Under the lock: the plan, then topic.json. Returns the runs that were made. */
+async function apply(context: TopicContext, hold: LockHold, plan: RecoveryPlan): Promise<string[]> {
+  const runs: string[] = [];
+  const indexes = new Set(plan.indexes);
+  if (changesStores(plan)) {
+    const { run, changes, created } = await applyPlan(context, hold, plan);
+    runs.push(run);
+    // Their indexes went with the old stores, or never were.
+    for (const { method, baseOffset } of changes) if (method === 'rewritten') indexes.add(baseOffset);
+    for (const { baseOffset } of created) indexes.add(baseOffset);
+  }
+  if (plan.activeEndPosition !== undefined) await moveMark(context, hold, plan.activeEndPosition);
+  if (indexes.size > 0) await rebuildIndexes(context, hold, indexes);
+  if (plan.isSettingsUnsound) {
+    await raiseGeneration(hold);
+    const settings = settingsForNewTopic({
+      fileSystem: context.fileSystem,
+      dataDirectory: dirname(context.directory),
+      settings: {},
+    });
+    await writeTopicSettings(context, {
+      format: 1,
+      id: randomUUID(),
+      created: new Date().toISOString(),
+      settings,
+    });
+  }
+  return runs;
+}
+
+async function raiseGeneration(hold: LockHold): Promise<void> {
+  const mark = peekMark(hold.markFile) as HighWatermark;
+  writeMark(hold.markFile, { ...mark, generation: mark.generation + 1 });
+  await hold.markFile.datasync();
+}
+
+async function rebuildIndexes(
+  context: TopicContext,
+  hold: LockHold,
+  bases: ReadonlySet<number>,
+): Promise<void> {
+  const { indexIntervalBytes } = readTopicSettings(context)?.settings ?? DEFAULT_TOPIC_SETTINGS;
+  await raiseGeneration(hold);
+  for (const baseOffset of bases) {
+    if (storeBytes(context, baseOffset) !== undefined)
+      await rebuildIndex(context, { baseOffset, intervalBytes: indexIntervalBytes });
+  }
+}
+
+/** A recovery that was killed let the store end earlier than the mark says: no offset is missing, only the byte is wrong. */
+async function moveMark(context: TopicContext, hold: LockHold, position: number): Promise<void> {
+  const mark = peekMark(hold.markFile) as HighWatermark;
+  if (activeBytes(context, hold) !== position || mark.position <= position) return;
+  writeMark(hold.markFile, { ...mark, position, generation: mark.generation + 1 });
+  await hold.markFile.datasync();
+}
+
+async function listWith(
+  context: TopicContext,
+  mark: HighWatermark,
+  options: RecoverOptions,
+): Promise<DamageList> {
+  const { tryBitFlip, onBytes = () => undefined } = options;
+  const readers = openSegmentReaders(context, options.jobs);
+  try {
+    return await listDamage(context, mark, { readers, tryBitFlip, onBytes });
+  } finally {
+    await readers.close();
+  }
+}
+
+/** The plan, seen without the lock. */
+async function previewRecovery(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
+  const found = currentMark(context);
+  const repairs = found === undefined ? [markRepair(context)] : [];
+  const misnamed = findMisnamed(context);
+  if (misnamed.length > 0) {
+    // What is damaged inside them can only be seen once they have their names.
+    repairs.push(...misnamed.map((store) => renameRepair(context, store)));
+    return { topic: context.topic, dryRun: true, repairs, lost: [], runs: [] };
+  }
+  const mark = found ?? markFromStores(context);
+  const plans = [previewTail(context, mark), planRecovery(await listWith(context, mark, options))];
+  return {
+    topic: context.topic,
+    dryRun: true,
+    repairs: [
+      ...repairs,
+      ...plans.flatMap((plan) => (plan === undefined ? [] : describePlan(context, plan))),
+    ],
+    lost: joinRanges(plans.flatMap((plan) => plan?.lost ?? [])),
+    runs: [],
+  };
+}
+
+function currentMark(context: TopicContext): HighWatermark | undefined {
+  if (context.fileSystem.status(markPath(context)) === undefined) return undefined;
+  const file = context.fileSystem.open(markPath(context), 'read');
+  try {
+    const mark = peekMark(file);
+    if (mark !== undefined && isDeleted(refuseNewer(context, mark))) throw topicNotFound(context);
+    return mark;
+  } finally {
+    file.close();
+  }
+}
+
+function previewTail(context: TopicContext, mark: HighWatermark): RecoveryPlan | undefined {
+  const path = storePath(context, mark.baseOffset);
+  if ((context.fileSystem.status(path)?.sizeBytes ?? 0) <= mark.position) return undefined;
+  const store = context.fileSystem.open(path, 'read');
+  try {
+    return planRecovery(listTail(context, mark, store).damage);
+  } finally {
+    store.close();
+  }
+}
+
+/**
+ * Takes a run back. The topic's lock is taken for it.
+ *
+ * @throws FastQueueError as undoRun does, and `locked`
+ */
+export function undoRecovery(
+  context: TopicContext,
+  options: { run: string; lockTimeoutMs: number },
+): Promise<UndoReport> {
+  return withRecoveryLock(context, options.lockTimeoutMs, (hold) => undoRun(context, hold, options.run));
+}
+
+/** Every run of a topic, oldest first. */
+export function listRecoveryRuns(context: TopicContext): RecoveryRun[] {
+  return listRuns(context);
+}
+
+/** Removes a run from quarantine: it cannot be undone afterwards. */
+export function purgeRecovery(
+  context: TopicContext,
+  options: { run: string; lockTimeoutMs: number },
+): Promise<RecoveryRun> {
+  return withRecoveryLock(context, options.lockTimeoutMs, () => purgeRun(context, options.run));
+}

@@ -1,0 +1,117 @@
+/**
+ * What a recovery found and what becomes of it, place by place, in words. Pure.
+ */
+import { joinRanges, type LostOffsets, type RecoveryPlan } from './plan.ts';
+import type { RenamedStore } from './runs.ts';
+import { indexPath, markPath, storePath, type TopicContext } from '../topic-directory.ts';
+
+/** One thing that was found, and what became of it (or, in a dry run, would). */
+export interface RepairReport {
+  readonly code: string;
+  /** The file concerned. */
+  readonly path: string;
+  readonly position: number | undefined;
+  readonly bytes: number | undefined;
+  /** What is done about it, as a phrase: `becomes a gap of 1 offset`. */
+  readonly repair: string;
+  readonly lost: readonly LostOffsets[];
+}
+
+/** Every repair of a plan, in words. */
+export function describePlan(context: TopicContext, plan: RecoveryPlan): RepairReport[] {
+  const regions = plan.regions.map((region): RepairReport => {
+    const bytes = region.endPosition - region.position;
+    return {
+      code: region.code,
+      path: storePath(context, region.baseOffset),
+      position: region.position,
+      bytes,
+      repair: phraseOf(region),
+      lost: joinRanges(region.layout.lost),
+    };
+  });
+  const segments = plan.missingSegments.map(({ baseOffset, nextOffset }): RepairReport => ({
+    code: 'missing_segment',
+    path: storePath(context, baseOffset),
+    position: undefined,
+    bytes: undefined,
+    repair: 'becomes a segment of one gap',
+    lost: joinRanges([{ from: baseOffset, to: nextOffset }]),
+  }));
+  const indexes = plan.indexes.map((baseOffset): RepairReport => ({
+    code: 'index_unsound',
+    path: indexPath(context, baseOffset),
+    position: undefined,
+    bytes: undefined,
+    repair: 'made anew from the store; no record was affected',
+    lost: [],
+  }));
+  const settings: RepairReport[] = plan.isSettingsUnsound
+    ? [
+        {
+          code: 'topic_settings',
+          path: `${context.directory}/topic.json`,
+          position: undefined,
+          bytes: undefined,
+          repair: 'written anew, with the settings that a new topic would get',
+          lost: [],
+        },
+      ]
+    : [];
+  const mark = plan.activeEndPosition === undefined ? [] : [movedMark(context, plan.activeEndPosition)];
+  return [...regions, ...segments, ...indexes, ...settings, ...mark];
+}
+
+function phraseOf(region: RecoveryPlan['regions'][number]): string {
+  if (region.flip !== undefined) return `one bit of byte ${region.flip.position} is flipped back`;
+  const lostCount = region.layout.lost.reduce((sum, { from, to }) => sum + to - from, 0);
+  const movedCount = region.layout.parts.filter(({ type }) => type === 'frame').length;
+  const parts = [
+    ...(movedCount > 0 ? [`${counted(movedCount, 'frame')} put back in order`] : []),
+    ...(lostCount > 0 ? [`becomes a gap of ${counted(lostCount, 'offset')}`] : []),
+  ];
+  if (parts.length === 0) parts.push(region.layout.byteCount === 0 ? 'taken out' : 'becomes padding');
+  const how = {
+    'in-place': '',
+    extended: ', the store grows',
+    rewritten: ', the segment is written again beside itself',
+  } as const;
+  return parts.join(', ') + how[region.method];
+}
+
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
+/** A store that gets another name. */
+export function renameRepair(context: TopicContext, { from, to }: RenamedStore): RepairReport {
+  return {
+    code: 'misplaced_frames',
+    path: storePath(context, from),
+    position: undefined,
+    bytes: undefined,
+    repair: `holds the offsets from ${to} on and gets the name of that segment`,
+    lost: [],
+  };
+}
+
+function movedMark(context: TopicContext, position: number): RepairReport {
+  return {
+    code: 'mark_unsound',
+    path: markPath(context),
+    position: undefined,
+    bytes: undefined,
+    repair: `names byte ${position}, where the active store ends, again; no offset is missing`,
+    lost: [],
+  };
+}
+
+/** A mark that is made anew. */
+export function markRepair(context: TopicContext): RepairReport {
+  return {
+    code: 'mark_unsound',
+    path: markPath(context),
+    position: undefined,
+    bytes: undefined,
+    repair: 'made anew from the stores; acknowledged records missing behind their end cannot be known',
+    lost: [],
+  };
+}

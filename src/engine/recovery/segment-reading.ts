@@ -1,0 +1,247 @@
+/**
+ * One segment of a log, read from its first byte to its end: what is damaged in it, and for `verify` what it holds and
+ * what its index says. The answer is plain data, since segments may be read on other threads (segment-readers.ts). Takes
+ * no lock and changes nothing.
+ */
+import { FastQueueError } from '../errors.ts';
+import type { HighWatermark } from '../format/high-watermark.ts';
+import { payloadChecksum } from '../frame-scanner.ts';
+import type { FileHandle } from '../io/file-system.ts';
+import { findFlippedBit } from './bit-flip.ts';
+import { isIndexSound } from '../index-rebuild.ts';
+import type { RegionDamage } from './plan.ts';
+import {
+  framesWithin,
+  headerAt,
+  scanStore,
+  type FrameVisitor,
+  type Hole,
+  type StoreScan,
+} from '../damage-scan.ts';
+import type { LogSegment } from '../segment-list.ts';
+import { storePath, type TopicContext } from '../topic-directory.ts';
+import { IndexCheck, type IndexVerdict } from '../index-check.ts';
+
+export interface SegmentRequest {
+  readonly segment: LogSegment;
+  readonly mark: HighWatermark;
+  /** Look for a single flipped bit in frames that do not check out. */
+  readonly tryBitFlip: boolean;
+  /** `verify` wants frames counted and every index entry looked at; `recover` whether the index is good enough. */
+  readonly purpose: 'verify' | 'recover';
+  /** What the topic's settings say of its indexes. */
+  readonly indexIntervalBytes: number;
+}
+
+/** A damaged region; `timestamp` is undefined where no frame of the segment says what its gap is stamped with. */
+export type FoundRegion = Omit<RegionDamage, 'timestamp'> & { readonly timestamp: number | undefined };
+
+export interface SegmentReading {
+  readonly regions: readonly FoundRegion[];
+  /** Where the good frames end, and where the segment ends once it is repaired. */
+  readonly goodEndOffset: number;
+  readonly nextOffset: number;
+  /** Milliseconds since 1970; undefined where there is no frame. */
+  readonly firstTimestamp: number | undefined;
+  readonly lastTimestamp: number | undefined;
+  /** As in DamageList. */
+  readonly activeEndPosition: number | undefined;
+  /** For `recover`: false where the index is to be made again. */
+  readonly isIndexSound: boolean;
+  /** For `verify`. */
+  readonly contents: SegmentContents | undefined;
+}
+
+/** What `verify` tells of a segment. */
+export interface SegmentContents {
+  readonly records: number;
+  readonly gaps: number;
+  readonly index: IndexVerdict;
+}
+
+/**
+ * Reads one segment.
+ *
+ * @param onBytes told how many bytes were read since it was told last; all in all the size of the store
+ * @throws FastQueueError `newer_format`, `recovery_incomplete`; disk errors as themselves
+ */
+export function readSegment(
+  context: TopicContext,
+  request: SegmentRequest,
+  onBytes: (byteCount: number) => void,
+): SegmentReading {
+  const { segment, purpose } = request;
+  const store = context.fileSystem.open(storePath(context, segment.baseOffset), 'read');
+  try {
+    const visit = new Visit(context, request, onBytes);
+    let found: Damage;
+    try {
+      found = findDamage(context, { ...request, store }, visit.visitor);
+    } catch (error) {
+      visit.close();
+      throw error;
+    }
+    const contents = visit.contents();
+    // A writer may be adding to both.
+    const storeBytes = segment.isActive && segment.sizeBytes > 0 ? Infinity : segment.sizeBytes;
+    const { baseOffset } = segment;
+    const isSound =
+      purpose === 'verify' ||
+      isIndexSound(context, { store, baseOffset, storeBytes, regions: found.regions });
+    return { ...found, isIndexSound: isSound, contents };
+  } finally {
+    store.close();
+  }
+}
+
+/** Watches the frames of one segment go by: counts them, holds the index against them, tells how far it is. */
+class Visit {
+  readonly visitor: FrameVisitor;
+  readonly #check: IndexCheck | undefined;
+  readonly #request: SegmentRequest;
+  readonly #onBytes: (byteCount: number) => void;
+  #records = 0;
+  #gaps = 0;
+  #bytes = 0;
+
+  constructor(context: TopicContext, request: SegmentRequest, onBytes: (byteCount: number) => void) {
+    const { segment, mark, purpose } = request;
+    const endPosition = segment.isActive ? mark.position : Infinity;
+    this.#request = request;
+    this.#onBytes = onBytes;
+    this.#check =
+      purpose === 'verify'
+        ? new IndexCheck(context, {
+            baseOffset: segment.baseOffset,
+            endPosition,
+            intervalBytes: request.indexIntervalBytes,
+          })
+        : undefined;
+    this.visitor = {
+      onRecords: (frames, place, recordCount) => {
+        this.#records += recordCount;
+        this.#check?.records(frames, place);
+        this.#tell(frames.end - frames.start);
+      },
+      onSpecial: (frame, place) => {
+        if (frame.type === 'gap') this.#gaps += 1;
+        this.#check?.special(frame, place);
+        this.#tell(frame.header.frameBytes);
+      },
+    };
+  }
+
+  contents(): SegmentContents | undefined {
+    this.#tell(this.#request.segment.sizeBytes - this.#bytes);
+    if (this.#check === undefined) return undefined;
+    return { records: this.#records, gaps: this.#gaps, index: this.#check.verdict() };
+  }
+
+  close(): void {
+    this.#check?.close();
+  }
+
+  #tell(byteCount: number): void {
+    this.#bytes += byteCount;
+    this.#onBytes(byteCount);
+  }
+}
+
+type Damage = Omit<SegmentReading, 'isIndexSound' | 'contents'>;
+
+function findDamage(
+  context: TopicContext,
+  request: SegmentRequest & { store: FileHandle },
+  visitor: FrameVisitor,
+): Damage {
+  const { store, segment, mark, tryBitFlip } = request;
+  const storeBytes = store.status().sizeBytes;
+  const endPosition = segment.isActive ? Math.min(storeBytes, mark.position) : storeBytes;
+  const scan = scanStore(context, {
+    store,
+    baseOffset: segment.baseOffset,
+    position: 0,
+    offset: segment.baseOffset,
+    endPosition,
+    endOffset: segment.endOffset,
+    minTimestamp: -Infinity,
+    visitor,
+  });
+  if (scan.nextOffset > segment.endOffset && segment.isActive) throw tooMany(context, store, scan);
+  const holes = [...scan.holes];
+  // A sealed store that ends at a frame, early: the segment behind it is missing.
+  const endsEarly = segment.isActive && scan.nextOffset < segment.endOffset;
+  const isCut = scan.goodEndPosition < endPosition || endsEarly || (storeBytes === 0 && !segment.isActive);
+  if (isCut) {
+    holes.push({
+      position: scan.goodEndPosition,
+      endPosition,
+      offset: scan.nextOffset,
+      nextOffset: Math.max(scan.nextOffset, segment.endOffset),
+      timestampBefore: scan.lastTimestamp,
+      timestampAfter: undefined,
+    });
+  }
+  const regions = holes.map((hole) =>
+    describeHole(hole, { store, segment, storeBytes, isEnd: hole.endPosition === endPosition, tryBitFlip }),
+  );
+  return {
+    regions,
+    goodEndOffset: scan.nextOffset,
+    nextOffset: isCut ? Math.max(scan.nextOffset, segment.endOffset) : scan.nextOffset,
+    firstTimestamp: headerAt(store, 0)?.timestamp,
+    lastTimestamp: scan.lastTimestamp,
+    activeEndPosition: segment.isActive && !isCut && storeBytes < mark.position ? storeBytes : undefined,
+  };
+}
+
+/** A hole as a plan needs it. */
+export function describeHole(
+  hole: Hole,
+  request: {
+    store: FileHandle;
+    segment: { baseOffset: number; isActive: boolean };
+    storeBytes: number;
+    isEnd: boolean;
+    tryBitFlip: boolean;
+  },
+): FoundRegion {
+  const { store, segment, storeBytes } = request;
+  const { position, endPosition, offset, nextOffset } = hole;
+  const flip = request.tryBitFlip ? findFlippedBit(store, hole) : undefined;
+  const moved = flip === undefined ? framesWithin(store, hole) : [];
+  return {
+    code: codeOf(hole, { store, isTail: segment.isActive && request.isEnd, isMoved: moved.length > 0 }),
+    baseOffset: segment.baseOffset,
+    position,
+    endPosition,
+    offset,
+    nextOffset,
+    timestamp: hole.timestampBefore ?? hole.timestampAfter,
+    moved,
+    checksum: payloadChecksum(store, { position, byteCount: endPosition - position }),
+    storeBytes,
+    flip,
+  };
+}
+
+function codeOf(hole: Hole, facts: { store: FileHandle; isTail: boolean; isMoved: boolean }): string {
+  if (facts.isMoved) return 'misplaced_frames';
+  if (hole.nextOffset === hole.offset) return 'foreign_bytes';
+  const header = headerAt(facts.store, hole.position);
+  const isOneFrame =
+    header !== undefined &&
+    hole.position + header.frameBytes === hole.endPosition &&
+    hole.nextOffset === hole.offset + 1;
+  if (isOneFrame) return 'bad_checksum';
+  return facts.isTail ? 'missing_tail' : 'bad_length';
+}
+
+function tooMany(context: TopicContext, store: FileHandle, scan: StoreScan): FastQueueError {
+  return new FastQueueError(
+    'recovery_incomplete',
+    `${store.path} holds records up to offset ${scan.nextOffset - 1} before the byte that the high-water mark of ` +
+      `"${context.topic}" names, which says fewer. Nothing was changed. Repair into a new directory with --out.`,
+    { topic: context.topic, path: store.path, endOffset: scan.nextOffset },
+  );
+}

@@ -1,0 +1,313 @@
+/**
+ * `recover --undo`: what a run replaced is written back, all of it or nothing. Every place is looked at first: only what
+ * still holds what the run left there is touched, so that no record that came later is ever overwritten.
+ *
+ * The caller holds the lock. Killed anywhere, it can be run again: a place that is half written back is still the run's.
+ */
+import { FastQueueError } from '../errors.ts';
+import { classifyTopicFile } from '../format/file-names.ts';
+import type { HighWatermark } from '../format/high-watermark.ts';
+import type { FileHandle } from '../io/file-system.ts';
+import { markUnsound, peekMark, writeMark } from '../mark-file.ts';
+import { copyBytes, type QuarantineManifest } from '../quarantine.ts';
+import { standingOf, type ChangeStanding } from './comparison.ts';
+import { finishRenaming, moveAway, reversed, standAsFound, standRenamed } from './misnamed-stores.ts';
+import {
+  copyPath,
+  findRun,
+  isRecoverManifest,
+  listRuns,
+  markUndone,
+  openRunFile,
+  type CreatedStore,
+  type RecoverManifest,
+  type RecoveryRun,
+  type StoreChange,
+} from './runs.ts';
+import { replaceStores, type Splice } from './segments.ts';
+import { indexPath, storePath, type TopicContext } from '../topic-directory.ts';
+import type { LockHold } from '../topic-lock.ts';
+
+export interface UndoReport {
+  readonly topic: string;
+  readonly run: string;
+  /** Places that were written back; 0 where the run had been undone already. */
+  readonly restored: number;
+  readonly bytes: number;
+}
+
+type Hold = Pick<LockHold, 'markFile'>;
+
+/**
+ * Takes a run back.
+ *
+ * @throws FastQueueError `recovery_incomplete` where something else stands at one of its places (nothing is changed);
+ *   `invalid_argument` for a run that is not there or kept nothing
+ */
+export async function undoRun(context: TopicContext, hold: Hold, runId: string): Promise<UndoReport> {
+  const run = findRun(context, runId);
+  if (run.manifest === undefined) {
+    throw new FastQueueError(
+      'invalid_argument',
+      `The run ${runId} ended before it had changed anything, so there is nothing to undo. "fastqueue recover ${context.topic} --purge ${runId}" removes it.`,
+      { topic: context.topic, path: run.path },
+    );
+  }
+  refuseBeforeNewer(context, run);
+  const restored = isRecoverManifest(run.manifest)
+    ? await undoRepairs(context, hold, run.manifest)
+    : await undoCut(context, hold, run.manifest);
+  if (restored.count > 0 || run.state !== 'undone') await markUndone(context, runId);
+  return { topic: context.topic, run: runId, restored: restored.count, bytes: restored.bytes };
+}
+
+/** Newest first: what a later run repaired at the same place has to be taken back before. */
+function refuseBeforeNewer(context: TopicContext, run: RecoveryRun): void {
+  const newer = listRuns(context).find(
+    (other) => other.run > run.run && other.state !== 'undone' && touchSamePlace(run, other),
+  );
+  if (newer === undefined) return;
+  throw new FastQueueError(
+    'recovery_incomplete',
+    `The run ${run.run} cannot be undone before ${newer.run}, which repaired the same place later. Nothing was changed. ` +
+      `Run "fastqueue recover ${context.topic} --undo ${newer.run}" first.`,
+    { topic: context.topic, path: newer.path, sideEffects: 'none' },
+  );
+}
+
+function touchSamePlace(left: RecoveryRun, right: RecoveryRun): boolean {
+  if (!isRecoverManifest(left.manifest) || !isRecoverManifest(right.manifest)) return false;
+  const { changes } = right.manifest;
+  return left.manifest.changes.some((one) =>
+    changes.some(
+      (other) =>
+        one.baseOffset === other.baseOffset &&
+        one.leftPosition < other.position + Math.max(1, other.byteCount) &&
+        other.position < one.leftPosition + Math.max(1, one.leftByteCount),
+    ),
+  );
+}
+
+interface Restored {
+  readonly count: number;
+  readonly bytes: number;
+}
+
+/** A tail that was cut comes back only if the store still ends at the cut. It lies past the mark, as it did. */
+async function undoCut(context: TopicContext, hold: Hold, manifest: QuarantineManifest): Promise<Restored> {
+  const [region] = manifest.regions;
+  const mark = peekMark(hold.markFile);
+  if (mark === undefined) throw markUnsound(context);
+  if (region === undefined) return { count: 0, bytes: 0 };
+  const file = classifyTopicFile(region.file);
+  const baseOffset = file.type === 'store' ? file.baseOffset : -1;
+  const refusal = noLongerThere(context, manifest.run, region.copy);
+  if (baseOffset !== mark.baseOffset || mark.position !== region.position) throw refusal;
+  const store = context.fileSystem.open(storePath(context, baseOffset), 'update');
+  const copy = openRunFile(context, manifest.run, region.copy);
+  try {
+    const standing = tailStanding(store, copy, region);
+    if (standing === 'other') throw refusal;
+    if (standing === 'left') return { count: 0, bytes: 0 };
+    copyBytes(copy, store, { from: 0, to: region.position, byteCount: region.byteCount });
+    await store.sync();
+    return { count: 1, bytes: region.byteCount };
+  } finally {
+    copy.close();
+    store.close();
+  }
+}
+
+/** `before`: cut, or written back in part; `left`: all of it is there. */
+function tailStanding(
+  store: FileHandle,
+  copy: FileHandle,
+  region: { position: number; byteCount: number },
+): ChangeStanding {
+  const tailBytes = store.status().sizeBytes - region.position;
+  if (tailBytes < 0 || tailBytes > region.byteCount) return 'other';
+  const [now, old] = [Buffer.alloc(tailBytes), Buffer.alloc(tailBytes)];
+  store.read(now, region.position);
+  copy.read(old, 0);
+  if (!now.equals(old)) return 'other';
+  return tailBytes === region.byteCount ? 'left' : 'before';
+}
+
+interface Standing {
+  readonly change: StoreChange;
+  readonly standing: ChangeStanding;
+}
+
+async function undoRepairs(context: TopicContext, hold: Hold, manifest: RecoverManifest): Promise<Restored> {
+  const mark = peekMark(hold.markFile);
+  if (mark === undefined) throw markUnsound(context);
+  const renames = await undoRenames(context, hold, manifest);
+  const standings = standingsOf(context, manifest);
+  const created = manifest.created.filter((store) => isStillThere(context, manifest, store));
+  const open = standings.filter(({ standing }) => standing !== 'before').map(({ change }) => change);
+  const isMarkLeft = hasMoved(manifest) && isSameEnd(mark, manifest.markLeft);
+  if (open.length + created.length > 0 || isMarkLeft) {
+    writeMark(hold.markFile, { ...mark, generation: mark.generation + 1 });
+    await hold.markFile.datasync();
+    await restoreStores(context, manifest, { open, created });
+  }
+  if (isMarkLeft) {
+    const { position } = manifest.markBefore;
+    writeMark(hold.markFile, { ...mark, position, generation: mark.generation + 1 });
+    await hold.markFile.datasync();
+  }
+  const bytes = open.reduce((sum, change) => sum + change.byteCount, 0);
+  return { count: open.length + created.length + renames, bytes };
+}
+
+/** Stores that were renamed are all renamed back. Such a run changed nothing else. */
+async function undoRenames(context: TopicContext, hold: Hold, manifest: RecoverManifest): Promise<number> {
+  const { renamed, run } = manifest;
+  if (renamed.length === 0) return 0;
+  const back = reversed(renamed);
+  await finishRenaming(context, run, back);
+  if (standAsFound(context, renamed)) return 0;
+  if (!standRenamed(context, renamed)) throw noLongerThere(context, run, '');
+  const mark = peekMark(hold.markFile) as HighWatermark;
+  writeMark(hold.markFile, { ...mark, generation: mark.generation + 1 });
+  await hold.markFile.datasync();
+  await moveAway(context, run, back);
+  await finishRenaming(context, run, back);
+  return renamed.length;
+}
+
+/** @throws FastQueueError `recovery_incomplete` */
+function standingsOf(context: TopicContext, manifest: RecoverManifest): Standing[] {
+  const rewrittenBases = new Set<number>();
+  // Rewritten ones first: where their segment stands as it was left, the places of the others are those of after.
+  const ordered = [...manifest.changes].sort(
+    (left, right) => Number(right.method === 'rewritten') - Number(left.method === 'rewritten'),
+  );
+  return ordered.map((change) => {
+    const standing = withStore(context, change.baseOffset, (store) =>
+      standingOf(context, manifest.run, {
+        change,
+        store,
+        isRewritten: rewrittenBases.has(change.baseOffset),
+      }),
+    );
+    if (standing === undefined || standing === 'other')
+      throw noLongerThere(context, manifest.run, change.copy);
+    if (standing === 'left' && change.method === 'rewritten') rewrittenBases.add(change.baseOffset);
+    return { change, standing };
+  });
+}
+
+function isStillThere(context: TopicContext, manifest: RecoverManifest, created: CreatedStore): boolean {
+  const bytes = Buffer.from(created.hex, 'hex');
+  return (
+    withStore(context, created.baseOffset, (store) => {
+      const now = Buffer.alloc(bytes.length + 1);
+      if (!now.subarray(0, store.read(now, 0)).equals(bytes)) throw noLongerThere(context, manifest.run, '');
+      return true;
+    }) ?? false
+  );
+}
+
+async function restoreStores(
+  context: TopicContext,
+  manifest: RecoverManifest,
+  work: { open: readonly StoreChange[]; created: readonly CreatedStore[] },
+): Promise<void> {
+  const { fileSystem, directory } = context;
+  const splices = work.open
+    .filter(({ method }) => method === 'rewritten')
+    .map((change): Splice => ({
+      baseOffset: change.baseOffset,
+      position: change.leftPosition,
+      byteCount: change.leftByteCount,
+      file: change.copy,
+    }));
+  await replaceStores(context, manifest.run, splices);
+  for (const change of work.open) {
+    if (change.method === 'rewritten') continue;
+    await restoreRegion(context, manifest.run, change);
+  }
+  for (const { baseOffset } of work.created) {
+    fileSystem.unlink(indexPath(context, baseOffset));
+    fileSystem.unlink(storePath(context, baseOffset));
+  }
+  if (work.created.length > 0) await fileSystem.syncDirectory(directory);
+}
+
+/** Writes back what stood at one place, in a store whose other bytes stand where they did. */
+export async function restoreRegion(context: TopicContext, run: string, change: StoreChange): Promise<void> {
+  const store = context.fileSystem.open(storePath(context, change.baseOffset), 'update');
+  const copy = openRunFile(context, run, change.copy);
+  try {
+    copyBytes(copy, store, { from: 0, to: change.position, byteCount: change.byteCount });
+    if (change.method === 'extended') store.truncate(change.position + change.byteCount);
+    await store.sync();
+  } finally {
+    copy.close();
+    store.close();
+  }
+}
+
+/** Offsets that the run gave a meaning keep it, so a mark that counts more of them now stays where it is. */
+function hasMoved({ markBefore, markLeft }: RecoverManifest): boolean {
+  return markLeft.position !== markBefore.position && markLeft.nextOffset === markBefore.nextOffset;
+}
+
+function isSameEnd(
+  left: { nextOffset: number; baseOffset: number; position: number },
+  right: { nextOffset: number; baseOffset: number; position: number },
+): boolean {
+  return (
+    left.nextOffset === right.nextOffset &&
+    left.baseOffset === right.baseOffset &&
+    left.position === right.position
+  );
+}
+
+function withStore<T>(
+  context: TopicContext,
+  baseOffset: number,
+  use: (store: FileHandle) => T,
+): T | undefined {
+  const path = storePath(context, baseOffset);
+  if (context.fileSystem.status(path) === undefined) return undefined;
+  const store = context.fileSystem.open(path, 'read');
+  try {
+    return use(store);
+  } finally {
+    store.close();
+  }
+}
+
+function noLongerThere(context: TopicContext, run: string, copy: string): FastQueueError {
+  const path = copyPath(context, run, { copy });
+  return new FastQueueError(
+    'recovery_incomplete',
+    `The run ${run} cannot be undone: the log of "${context.topic}" no longer holds what it left there. Nothing was changed. ` +
+      `The bytes it kept are in ${path}; "fastqueue inspect-segment ${path} --payload --json | fastqueue produce ${context.topic} --input json" ` +
+      'stores the records among them as new ones.',
+    { topic: context.topic, path, sideEffects: 'none' },
+  );
+}
+
+/**
+ * Puts back what a killed run had half replaced, so that nothing of it has to be looked for in quarantine: frames that
+ * were being moved would otherwise be found in neither place.
+ */
+export async function rollBackInterrupted(
+  context: TopicContext,
+  runs: readonly RecoveryRun[],
+): Promise<void> {
+  for (const { run, state, manifest } of runs) {
+    if (state !== 'interrupted' || !isRecoverManifest(manifest)) continue;
+    await finishRenaming(context, run, manifest.renamed);
+    for (const change of manifest.changes) {
+      if (change.method === 'rewritten' || change.content === undefined) continue;
+      const standing = withStore(context, change.baseOffset, (store) =>
+        standingOf(context, run, { change, store, isRewritten: false }),
+      );
+      if (standing === 'mixed') await restoreRegion(context, run, change);
+    }
+  }
+}

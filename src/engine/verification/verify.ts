@@ -1,0 +1,528 @@
+/**
+ * `verify`: reads all of a topic and changes nothing. Takes no lock, and goes on after what it finds. Beside writers,
+ * retention and a recovery at work it starts over rather than report what it saw halfway: what it names was so under one
+ * generation of the mark.
+ */
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { FastQueueError } from '../errors.ts';
+import { FINDING_SEVERITY, type Finding, type FindingCode, type OffsetRange } from './findings.ts';
+import { classifyTopicFile } from '../format/file-names.ts';
+import type { HighWatermark } from '../format/high-watermark.ts';
+import { payloadChecksum, scanTail } from '../frame-scanner.ts';
+import { isDeleted, peekMark, readMark } from '../mark-file.ts';
+import { isDiskError, listDamage } from '../recovery/damage-list.ts';
+import { findMisnamed } from '../recovery/misnamed-stores.ts';
+import { planRecovery, type DamageList, type RecoveryPlan } from '../recovery/plan.ts';
+import { markFromStores } from '../mark-from-stores.ts';
+import { listMovedFrames } from '../recovery/tail.ts';
+import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from '../segment-list.ts';
+import { openSegmentReaders, type SegmentReaders } from '../recovery/segment-readers.ts';
+import type { SegmentContents, SegmentReading } from '../recovery/segment-reading.ts';
+import {
+  indexPath,
+  listStoreBases,
+  markPath,
+  storePath,
+  topicNotFound,
+  type TopicContext,
+} from '../topic-directory.ts';
+import { readTopicSettings } from '../topic-settings.ts';
+import type { IndexVerdict } from '../index-check.ts';
+
+export interface VerifyOptions {
+  /** Look at bounds and ends only. */
+  readonly quick: boolean;
+  /** Told how many bytes of stores were read since it was told last. */
+  readonly onBytes: (byteCount: number) => void;
+  /** How many threads read; default: this one. */
+  readonly jobs?: number | undefined;
+}
+
+export interface SegmentReport {
+  readonly baseOffset: number;
+  /** Exclusive end. */
+  readonly nextOffset: number;
+  readonly bytes: number;
+  /** Frames by kind; undefined where they were not read. */
+  readonly records: number | undefined;
+  readonly gaps: number | undefined;
+  /** Milliseconds since 1970. */
+  readonly firstTimestamp: number | undefined;
+  readonly lastTimestamp: number | undefined;
+  readonly isActive: boolean;
+}
+
+export interface VerifyReport {
+  readonly topic: string;
+  readonly startOffset: number;
+  readonly nextOffset: number;
+  readonly segments: readonly SegmentReport[];
+  readonly findings: readonly Finding[];
+  /** Offsets that are lost to what was found. */
+  readonly lost: readonly OffsetRange[];
+}
+
+/** How often it starts over because the log changed under it; then it says so. */
+const MAX_ATTEMPTS = 20;
+const STILLNESS_MS = 100;
+const DAY_MS = 86_400_000;
+
+/**
+ * Verifies one topic.
+ *
+ * @throws FastQueueError `topic_not_found`, `newer_format`, and `locked` when the log was replaced under it all the time
+ */
+export async function verifyTopic(context: TopicContext, options: VerifyOptions): Promise<VerifyReport> {
+  const readers = openSegmentReaders(context, options.quick ? undefined : options.jobs);
+  try {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      let readBytes = 0;
+      const onBytes = (byteCount: number): void => {
+        readBytes += byteCount;
+        options.onBytes(byteCount);
+      };
+      const report = await new Verification(context, { ...options, onBytes }, readers).run();
+      if (report !== undefined) return report;
+      // All of it is read again.
+      options.onBytes(-readBytes);
+      await delay(attempt * 5);
+    }
+  } finally {
+    await readers.close();
+  }
+  throw new FastQueueError(
+    'locked',
+    `The topic "${context.topic}" was changed again and again while it was read. Try again when recover or compact is done.`,
+    { topic: context.topic },
+  );
+}
+
+class Verification {
+  readonly #context: TopicContext;
+  readonly #options: VerifyOptions;
+  readonly #findings: Finding[] = [];
+  readonly #segments: SegmentReport[] = [];
+  /** Those that go on into the one behind them. */
+  readonly #overlapping: LogSegment[] = [];
+  readonly #readers: SegmentReaders;
+
+  constructor(context: TopicContext, options: VerifyOptions, readers: SegmentReaders) {
+    this.#context = context;
+    this.#options = options;
+    this.#readers = readers;
+  }
+
+  /** Undefined when the log changed meanwhile: then nothing of it counts. */
+  async run(): Promise<VerifyReport | undefined> {
+    try {
+      return await this.#run();
+    } catch (error) {
+      if (!isDiskError(error)) throw error;
+      // What was found until then stays found.
+      this.#unreadable(error.details.path ?? this.#context.directory, error);
+      return this.#report({ startOffset: 0, nextOffset: 0 }, []);
+    }
+  }
+
+  async #run(): Promise<VerifyReport | undefined> {
+    const mark = await this.#readMark();
+    const damage = this.#options.quick ? this.#listEnds(mark.value) : await this.#listWhole(mark);
+    if (damage === undefined) return undefined;
+    const plan = planRecovery(damage);
+    if (mark.isSound && !(await this.#isStill(mark.value, plan))) return undefined;
+    this.#noteDamage(plan, mark.value.baseOffset);
+    const isActiveSound = plan.regions.every((region) => region.baseOffset !== mark.value.baseOffset);
+    if (mark.isSound && isActiveSound) await this.#lookPastMark(mark.value);
+    this.#noteFiles(mark.value);
+    return this.#report(mark.value, plan.lost);
+  }
+
+  #report(
+    mark: Pick<HighWatermark, 'startOffset' | 'nextOffset'>,
+    lost: readonly OffsetRange[],
+  ): VerifyReport {
+    return {
+      topic: this.#context.topic,
+      startOffset: mark.startOffset,
+      nextOffset: mark.nextOffset,
+      segments: this.#segments,
+      findings: this.#findings,
+      lost,
+    };
+  }
+
+  async #readMark(): Promise<{ value: HighWatermark; isSound: boolean }> {
+    const { fileSystem } = this.#context;
+    try {
+      const file = fileSystem.open(markPath(this.#context), 'read');
+      try {
+        const value = await readMark(this.#context, file);
+        if (isDeleted(value)) throw topicNotFound(this.#context);
+        return { value, isSound: true };
+      } finally {
+        file.close();
+      }
+    } catch (error) {
+      if (isDiskError(error)) {
+        this.#unreadable(error.details.path ?? markPath(this.#context), error);
+        return { value: markFromStores(this.#context), isSound: false };
+      }
+      const isGone = error instanceof FastQueueError && error.details.errno === 'ENOENT';
+      if (!isGone && !(error instanceof FastQueueError && error.code === 'damaged')) throw error;
+      this.#add('mark_unsound', {
+        path: markPath(this.#context),
+        message:
+          'The high-water mark is missing or damaged: it cannot be known whether acknowledged records are missing at the end.',
+        command: this.#recover(),
+      });
+      return { value: markFromStores(this.#context), isSound: false };
+    }
+  }
+
+  async #listWhole(mark: { value: HighWatermark; isSound: boolean }): Promise<DamageList | undefined> {
+    const damage = await this.#list(mark.value);
+    if (damage !== undefined && (damage.regions.length > 0 || damage.missingSegments.length > 0)) {
+      const misnamed = findMisnamed(this.#context);
+      for (const { from, to } of misnamed) this.#noteMisnamed(from, to);
+      // What is damaged inside them can only be seen once they have their names.
+      if (misnamed.length > 0) return nothingDamaged(this.#context, mark.value);
+    }
+    const { baseOffset } = mark.value;
+    if (!mark.isSound || damage?.regions.some((region) => region.baseOffset === baseOffset) !== true)
+      return damage;
+    const moved = listMovedFrames(this.#context, mark.value);
+    if (moved === undefined) return damage;
+    const sealed = damage.regions.filter((region) => region.baseOffset !== baseOffset);
+    return { ...damage, regions: [...sealed, ...moved.regions] };
+  }
+
+  async #list(mark: HighWatermark): Promise<DamageList | undefined> {
+    try {
+      return await listDamage(this.#context, mark, {
+        readers: this.#readers,
+        tryBitFlip: false,
+        onBytes: this.#options.onBytes,
+        observer: {
+          done: (segment, reading) => {
+            this.#segmentDone(segment, reading);
+          },
+          unreadable: (path, error) => {
+            this.#unreadable(path, error);
+          },
+        },
+      });
+    } catch (error) {
+      if (!(error instanceof FastQueueError)) throw error;
+      // A store that is gone was removed or replaced since it was listed.
+      if (error.details.errno === 'ENOENT') return undefined;
+      if (error.code !== 'recovery_incomplete') throw error;
+      this.#add('mark_unsound', {
+        path: markPath(this.#context),
+        message: error.message,
+        command: this.#recover(),
+      });
+      return nothingDamaged(this.#context, mark);
+    }
+  }
+
+  /** `--quick`: where each segment ends, and nothing between. */
+  #listEnds(mark: HighWatermark): DamageList | undefined {
+    const missingSegments: { baseOffset: number; nextOffset: number; timestamp: number }[] = [];
+    let expectedOffset = mark.startOffset;
+    for (const segment of listSegments(this.#context, mark).live) {
+      const tail = segment.isActive
+        ? {
+            isSound: segment.sizeBytes >= mark.position,
+            endOffset: mark.nextOffset,
+            lastTimestamp: mark.timestamp,
+          }
+        : segmentTail(this.#context, segment.baseOffset);
+      if (tail === undefined) return undefined;
+      if (segment.baseOffset > expectedOffset)
+        missingSegments.push({ baseOffset: expectedOffset, nextOffset: segment.baseOffset, timestamp: 0 });
+      if (!tail.isSound || tail.endOffset !== segment.endOffset) {
+        this.#add(segment.isActive ? 'missing_tail' : 'bad_length', {
+          path: storePath(this.#context, segment.baseOffset),
+          message: `The segment does not end soundly at offset ${segment.endOffset}; without --quick more can be said.`,
+          command: `fastqueue verify ${this.#context.topic}`,
+        });
+      }
+      expectedOffset = segment.endOffset;
+      this.#segments.push({
+        ...reportOf(segment),
+        records: undefined,
+        gaps: undefined,
+        firstTimestamp: firstTimestampOf(this.#context, segment.baseOffset),
+        lastTimestamp: Number.isFinite(tail.lastTimestamp) ? tail.lastTimestamp : undefined,
+      });
+    }
+    return { ...nothingDamaged(this.#context, mark), missingSegments };
+  }
+
+  #segmentDone(segment: LogSegment, reading: SegmentReading): void {
+    const { records, gaps, index } = reading.contents as SegmentContents;
+    this.#segments.push({
+      ...reportOf(segment),
+      nextOffset: reading.goodEndOffset,
+      records,
+      gaps,
+      firstTimestamp: firstTimestampOf(this.#context, segment.baseOffset),
+      lastTimestamp: reading.lastTimestamp,
+    });
+    this.#noteIndex(segment, index, reading);
+    if (!segment.isActive && reading.goodEndOffset > segment.endOffset) {
+      this.#overlapping.push(segment);
+      this.#add('overlapping_segments', {
+        path: storePath(this.#context, segment.endOffset),
+        message: `This segment begins at offset ${segment.endOffset}, and the one before it ends at ${reading.goodEndOffset}.`,
+        command: this.#recover(),
+      });
+    }
+    if ((reading.lastTimestamp ?? 0) > Date.now() + DAY_MS) {
+      this.#add('timestamp_ahead', {
+        path: storePath(this.#context, segment.baseOffset),
+        message: 'Records here carry a time more than a day ahead; retention counts them as of now.',
+      });
+    }
+  }
+
+  #noteIndex(segment: LogSegment, index: IndexVerdict, reading: SegmentReading): void {
+    const path = indexPath(this.#context, segment.baseOffset);
+    const command = `fastqueue recover ${this.#context.topic}`;
+    if (index.isMissing) {
+      if (reading.goodEndOffset > segment.baseOffset)
+        this.#add('index_missing', {
+          path,
+          message: 'The index is missing; reading goes on without it.',
+          command,
+        });
+      return;
+    }
+    if (index.unsoundCount > 0) {
+      const message = `${index.unsoundCount} of ${index.entryCount} index entries do not check out, as a power cut leaves them; they are not used.`;
+      this.#add('index_unsound', { path, message, command });
+    }
+    if (index.contradictingCount > 0 && reading.regions.length === 0) {
+      const message = `${index.contradictingCount} of ${index.entryCount} index entries name no frame of the store; they are not used.`;
+      this.#add('index_contradicts', { path, message, command });
+    }
+  }
+
+  /** True when what was found is still so: the same generation and start, and the same bytes in each damaged region. */
+  async #isStill(before: HighWatermark, plan: RecoveryPlan): Promise<boolean> {
+    const { fileSystem } = this.#context;
+    if (this.#overlapping.length > 0 && !this.#isStillListed(before)) return false;
+    try {
+      const file = fileSystem.open(markPath(this.#context), 'read');
+      try {
+        const mark = await readMark(this.#context, file);
+        if (mark.generation !== before.generation) return false;
+        if (plan.missingSegments.length > 0 && mark.startOffset !== before.startOffset) return false;
+      } finally {
+        file.close();
+      }
+      return plan.regions.every((region) => {
+        const store = fileSystem.open(storePath(this.#context, region.baseOffset), 'read');
+        try {
+          const byteCount = region.endPosition - region.position;
+          return payloadChecksum(store, { position: region.position, byteCount }) === region.checksum;
+        } finally {
+          store.close();
+        }
+      });
+    } catch (error) {
+      if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return false;
+      throw error;
+    }
+  }
+
+  /**
+   * Compact raises the generation before it begins to switch: who looks from then on sees a merged store and, for a
+   * moment, those that it takes the place of.
+   */
+  #isStillListed(mark: HighWatermark): boolean {
+    const { live } = listSegments(this.#context, mark);
+    return this.#overlapping.every(({ baseOffset, endOffset }) =>
+      live.some((segment) => segment.baseOffset === baseOffset && segment.endOffset === endOffset),
+    );
+  }
+
+  #noteMisnamed(from: number, to: number): void {
+    this.#add('misplaced_frames', {
+      path: storePath(this.#context, from),
+      message: `The frames of this store check out from offset ${to} on: it bears another store's name.`,
+      command: this.#recover(),
+    });
+  }
+
+  #noteDamage(plan: RecoveryPlan, activeBase: number): void {
+    for (const region of plan.regions) {
+      const bytes = region.endPosition - region.position;
+      this.#add(region.code as FindingCode, {
+        path: storePath(this.#context, region.baseOffset),
+        position: region.position,
+        bytes,
+        lost: region.layout.lost,
+        message: `${sentenceOf(region.code, region.moved.length)} Offset ${region.offset} was expected here, and what follows is offset ${region.nextOffset}.`,
+        command: this.#recover(),
+      });
+    }
+    const { activeEndPosition } = plan;
+    // Where bytes of the active store are gone, what is damaged there says so.
+    if (
+      activeEndPosition !== undefined &&
+      !plan.regions.some(({ baseOffset }) => baseOffset === activeBase)
+    ) {
+      this.#add('mark_unsound', {
+        path: markPath(this.#context),
+        message: `The high-water mark names a byte behind the end of the active store (${activeEndPosition}), and no offset is missing before it.`,
+        command: this.#recover(),
+      });
+    }
+    for (const missing of plan.missingSegments) {
+      this.#add('missing_segment', {
+        path: storePath(this.#context, missing.baseOffset),
+        lost: [{ from: missing.baseOffset, to: missing.nextOffset }],
+        message: `The segment that holds offsets ${missing.baseOffset} to before ${missing.nextOffset} is not there.`,
+        command: this.#recover(),
+      });
+    }
+    if (plan.isSettingsUnsound) {
+      this.#add('topic_settings', {
+        path: join(this.#context.directory, 'topic.json'),
+        message:
+          'topic.json is missing or damaged: nothing is deleted from this topic until it has a sound one.',
+        command: this.#recover(),
+      });
+    }
+  }
+
+  /** Bytes past the mark are the normal state beside a busy writer: only what stands still is looked at. */
+  async #lookPastMark(before: HighWatermark): Promise<void> {
+    const { fileSystem, kernel } = this.#context;
+    const path = storePath(this.#context, before.baseOffset);
+    const sizeBytes = fileSystem.status(path)?.sizeBytes ?? 0;
+    const later = listStoreBases(this.#context).filter(
+      (base) =>
+        base > before.baseOffset && (fileSystem.status(storePath(this.#context, base))?.sizeBytes ?? 0) > 0,
+    );
+    if (sizeBytes <= before.position && later.length === 0) return;
+    await delay(STILLNESS_MS);
+    const file = fileSystem.open(markPath(this.#context), 'read');
+    const mark = peekMark(file);
+    file.close();
+    if (mark?.position !== before.position || mark.generation !== before.generation) return;
+    if (fileSystem.status(path)?.sizeBytes !== sizeBytes) return;
+    for (const base of later) {
+      this.#add('torn_tail', {
+        path: storePath(this.#context, base),
+        message:
+          'This store lies wholly behind the high-water mark; the next writer adopts what is good in it.',
+      });
+    }
+    if (sizeBytes <= before.position) return;
+    const store = fileSystem.open(path, 'read');
+    try {
+      const place = { position: before.position, offset: before.nextOffset, endPosition: sizeBytes };
+      const tail = scanTail({ file: store, kernel, ...place, minTimestamp: -Infinity });
+      const bytes = sizeBytes - before.position;
+      if (tail.ending === 'damaged') {
+        this.#add('bad_length', {
+          path,
+          position: tail.goodEndPosition,
+          bytes: sizeBytes - tail.goodEndPosition,
+          message: 'What lies behind the high-water mark is damaged, and it is no torn tail.',
+          command: this.#recover(),
+        });
+      } else {
+        this.#add('torn_tail', {
+          path,
+          position: before.position,
+          bytes,
+          message: `A writer that died left ${bytes} bytes behind the high-water mark; nothing of it was acknowledged, and the next writer settles it.`,
+        });
+      }
+    } finally {
+      store.close();
+    }
+  }
+
+  #noteFiles(mark: HighWatermark): void {
+    const { below, empty, superseded } = listSegments(this.#context, mark);
+    const leftovers = new Set([...below, ...empty, ...superseded]);
+    for (const name of this.#context.fileSystem.list(this.#context.directory) ?? []) {
+      const file = classifyTopicFile(name);
+      const path = join(this.#context.directory, name);
+      if (file.type === 'unknown') {
+        this.#add('unknown_file', { path, message: 'This file is no part of the log and is never touched.' });
+      } else if (file.type === 'temporary' || (file.type === 'store' && leftovers.has(file.baseOffset))) {
+        this.#add('leftover', {
+          path,
+          message: 'Interrupted work left this file; it is no part of the log.',
+        });
+      }
+    }
+  }
+
+  #unreadable(path: string, error: FastQueueError): void {
+    this.#add('io_error', { path, message: `${error.message} What it holds is unknown.` });
+  }
+
+  #recover(): string {
+    return `fastqueue recover ${this.#context.topic} --dry-run`;
+  }
+
+  #add(
+    code: FindingCode,
+    finding: { path: string; message: string } & Partial<
+      Pick<Finding, 'position' | 'bytes' | 'lost' | 'command'>
+    >,
+  ): void {
+    this.#findings.push({
+      code,
+      severity: FINDING_SEVERITY[code],
+      topic: this.#context.topic,
+      position: undefined,
+      bytes: undefined,
+      lost: [],
+      command: undefined,
+      ...finding,
+    });
+  }
+}
+
+const reportOf = (
+  segment: LogSegment,
+): Pick<SegmentReport, 'baseOffset' | 'nextOffset' | 'bytes' | 'isActive'> => ({
+  baseOffset: segment.baseOffset,
+  nextOffset: segment.endOffset,
+  bytes: segment.sizeBytes,
+  isActive: segment.isActive,
+});
+
+function nothingDamaged(context: TopicContext, mark: HighWatermark): DamageList {
+  return {
+    topic: context.topic,
+    generation: mark.generation,
+    regions: [],
+    missingSegments: [],
+    indexes: [],
+    isSettingsUnsound: readTopicSettings(context) === undefined,
+  };
+}
+
+function sentenceOf(code: string, movedCount: number): string {
+  switch (code) {
+    case 'bad_checksum':
+      return 'A frame does not check out.';
+    case 'missing_tail':
+      return 'The log ends before its high-water mark: acknowledged records are missing.';
+    case 'foreign_bytes':
+      return 'Bytes that are no frames stand here, and no offset is missing.';
+    case 'misplaced_frames':
+      return `${movedCount} frames here check out at other offsets than where they stand.`;
+    default:
+      return 'The bounds of frames are lost here.';
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * compact and retention, ended at every change of the disk: by a kill, by a disk that fails once, by a power cut that
+ * forgets what was not synced, and by one that keeps some of it. The log is whole, and the next compact finishes.
+ */
+import { expect } from 'chai';
+import { join } from 'node:path';
+import { CompactScene, indexName, storeName } from '../../support/compact-scene.ts';
+import { ForgetfulFileSystem, type Crash } from '../../support/forgetful-file-system.ts';
+import { snapshotOf } from '../../support/recovery-scene.ts';
+import { TOPIC, type Seen } from '../../support/scratch-topic.ts';
+
+const CRASHES: readonly (Crash | 'failed')[] = ['failed', 'killed', 'forgotten', 1, 2];
+
+/** Three merges, filler in one of them, two segments to drop, an index and two leftovers besides. */
+const OPTIONS = { mergeBelowBytes: 3000, before: { offset: 8 } } as const;
+
+describe('compact, ended at every change of the disk', function () {
+  this.timeout(120_000);
+  const scene = new CompactScene();
+  const files = new Map<string, Buffer>();
+  let seen = new Map<number, Seen>();
+  let runCount = 0;
+
+  before(async () => {
+    await scene.fillSegments(46);
+    await scene.loseRecords([
+      { baseOffset: 12, number: 1 },
+      { baseOffset: 12, number: 2 },
+    ]);
+    seen = await scene.everyOffset();
+    scene.put(`${storeName(20)}.tmp-dead`, 'xyz');
+    for (const [name, bytes] of snapshotOf(scene.path('')))
+      if (name !== indexName(40)) files.set(join(scene.directory, TOPIC, name), bytes);
+  });
+
+  after(() => {
+    scene.remove();
+    console.log(`        ${runCount} interrupted runs`);
+  });
+
+  const freshDisk = (): ForgetfulFileSystem => ForgetfulFileSystem.holding(files);
+
+  /** Nothing but what was to be dropped is missing, and nothing has changed its meaning. */
+  async function expectWhole(disk: ForgetfulFileSystem): Promise<number> {
+    const now = await scene.everyOffset(disk);
+    const [startOffset = 0] = now.keys();
+    expect(startOffset).to.be.at.most(8);
+    expect([...now]).to.deep.equal([...seen].filter(([offset]) => offset >= startOffset));
+    return startOffset;
+  }
+
+  async function expectFinished(disk: ForgetfulFileSystem): Promise<void> {
+    const report = await scene.compact(OPTIONS, disk);
+    expect(report.damaged).to.deep.equal([]);
+    expect(await expectWhole(disk)).to.equal(8);
+    await scene.expectClean(disk);
+    expect(storesOn(disk)).to.equal(storesWhole);
+  }
+
+  const storesOn = (disk: ForgetfulFileSystem): string =>
+    [...disk.files()]
+      .filter(([path]) => /\.(store|index)/.test(path))
+      .map(([path, bytes]) => `${path} ${bytes.toString('hex')}`)
+      .sort()
+      .join('\n');
+  let storesWhole = '';
+
+  it('leaves a log that reads as before, and that the next compact makes what it was to be', async () => {
+    const whole = freshDisk();
+    const report = await scene.compact(OPTIONS, whole);
+    expect(report.rewrites).to.have.lengthOf(3);
+    expect(report.dropped.segments).to.equal(2);
+    expect(report.leftovers).to.have.lengthOf(1);
+    storesWhole = storesOn(whole);
+    for (let at = 1; at <= whole.changeCount; at++) {
+      for (const crash of CRASHES) {
+        const disk = freshDisk();
+        disk.fault = { at, type: crash === 'failed' ? 'fail' : 'die' };
+        await scene.compact(OPTIONS, disk).catch(() => undefined);
+        disk.fault = undefined;
+        runCount += 1;
+        const left = crash === 'failed' ? disk : disk.afterCrash(crash);
+        try {
+          await expectWhole(left);
+          await expectFinished(left);
+        } catch (error) {
+          throw new Error(`ended at change ${at} of ${whole.changeCount} (${crash}): ${String(error)}`, {
+            cause: error,
+          });
+        }
+      }
+    }
+  });
+
+  it('has made everything durable when it ends', async () => {
+    for (const crash of ['killed', 'forgotten', 1, 2, 3] as const) {
+      const disk = freshDisk();
+      await scene.compact(OPTIONS, disk);
+      const left = disk.afterCrash(crash);
+      expect(storesOn(left)).to.equal(storesWhole);
+      expect(await expectWhole(left)).to.equal(8);
+    }
+  });
+
+  it('leaves a log that can be appended to, wherever it was killed', async () => {
+    const whole = freshDisk();
+    await scene.compact(OPTIONS, whole);
+    for (let at = 1; at <= whole.changeCount; at++) {
+      const disk = freshDisk();
+      disk.fault = { at, type: 'die' };
+      await scene.compact(OPTIONS, disk).catch(() => undefined);
+      const left = disk.afterCrash('killed');
+      const topic = await scene.dataDirectory(left).openTopic(TOPIC, { mode: 'append' });
+      const { offset } = await topic.append([Buffer.from('behind')]);
+      await topic.close();
+      expect(offset).to.equal(46);
+      const now = await scene.everyOffset(left);
+      expect(now.get(46)).to.match(/behind$/);
+      expect(now.get(45)).to.equal(seen.get(45));
+    }
+  });
+});

@@ -1,0 +1,217 @@
+/**
+ * recover and undo, ended at every one of their changes of the disk: by an error, by a kill, by a power cut that forgets
+ * what was not synced, and by one that keeps some of it. Whatever is left can be recovered, and no good record is touched.
+ */
+import { expect } from 'chai';
+import { join } from 'node:path';
+import { recoverTopic, undoRecovery, type RecoverReport } from '../../../src/engine/recovery/recover.ts';
+import { listRuns } from '../../../src/engine/recovery/runs.ts';
+import type { TopicContext } from '../../../src/engine/topic-directory.ts';
+import { ForgetfulFileSystem, type Crash } from '../../support/forgetful-file-system.ts';
+import { framePositions, lostOffsets, RecoveryScene, storesOf } from '../../support/recovery-scene.ts';
+
+const SEALED = '00000000000000000003.store';
+const ACTIVE = '00000000000000000007.store';
+
+/** Whatever else may be gone, these files' bytes are what the process died with, or what was synced. */
+const CRASHES: readonly Crash[] = ['killed', 'forgotten', 1, 2, 3, 4, 5, 6, 7, 8];
+
+function without(bytes: Buffer, number: number): Buffer {
+  const frames = framePositions(bytes);
+  return Buffer.concat([bytes.subarray(0, frames[number]), bytes.subarray(frames[number + 1])]);
+}
+
+function swapped(bytes: Buffer): Buffer {
+  const [start, middle, end] = framePositions(bytes) as [number, number, number];
+  return Buffer.concat([
+    bytes.subarray(0, start),
+    bytes.subarray(middle, end),
+    bytes.subarray(start, middle),
+    bytes.subarray(end),
+  ]);
+}
+
+function flipped(bytes: Buffer, position: number): Buffer {
+  const copy = Buffer.from(bytes);
+  copy[position] = (copy[position] as number) ^ 4;
+  return copy;
+}
+
+interface Scenario {
+  readonly title: string;
+  readonly damage: (healthy: (name: string) => Buffer) => Record<string, Buffer | undefined>;
+  readonly lost: readonly number[];
+}
+
+const SCENARIOS: readonly Scenario[] = [
+  { title: 'a flipped bit', damage: (of) => ({ [SEALED]: flipped(of(SEALED), 20) }), lost: [3] },
+  { title: 'swapped frames', damage: (of) => ({ [SEALED]: swapped(of(SEALED)) }), lost: [] },
+  { title: 'a frame removed', damage: (of) => ({ [SEALED]: without(of(SEALED), 1) }), lost: [4] },
+  {
+    title: 'foreign bytes and a flipped bit in one store',
+    damage: (of) => ({
+      [SEALED]: flipped(
+        Buffer.concat([Buffer.from('abc'), of(SEALED)]),
+        3 + framePositions(of(SEALED))[3]! + 1,
+      ),
+    }),
+    lost: [6],
+  },
+  { title: 'a missing segment', damage: () => ({ [SEALED]: undefined }), lost: [3, 4, 5, 6] },
+  {
+    title: 'a frame removed from the active store',
+    damage: (of) => ({ [ACTIVE]: without(of(ACTIVE), 0) }),
+    lost: [7],
+  },
+  {
+    title: 'a cut active store',
+    damage: (of) => ({ [ACTIVE]: of(ACTIVE).subarray(0, framePositions(of(ACTIVE))[3]) }),
+    lost: [10],
+  },
+  {
+    title: 'frames swapped in the active store',
+    damage: (of) => ({ [ACTIVE]: swapped(of(ACTIVE)) }),
+    lost: [],
+  },
+  { title: 'a missing mark', damage: () => ({ 'high-watermark': undefined }), lost: [] },
+  { title: 'a damaged topic.json', damage: () => ({ 'topic.json': Buffer.from('{') }), lost: [] },
+];
+
+describe('recover and undo, ended at every change of the disk', () => {
+  const scene = new RecoveryScene();
+  let runCount = 0;
+
+  before(async () => {
+    await scene.fill(
+      [
+        [2, 1],
+        [1, 1, 2],
+        [3, 1],
+      ],
+      {
+        payload: (offset) => Buffer.from(`record ${offset} `.padEnd(40 + ((offset * 7) % 29), '.')),
+      },
+    );
+  });
+
+  after(() => {
+    scene.remove();
+    console.log(`        ${runCount} interrupted runs`);
+  });
+
+  function damagedDisk(scenario: Scenario): ForgetfulFileSystem {
+    const changes = scenario.damage((name) => scene.healthy.get(name) as Buffer);
+    const files = new Map<string, Buffer>();
+    for (const [name, bytes] of Object.entries({ ...Object.fromEntries(scene.healthy), ...changes }))
+      if (bytes !== undefined) files.set(join(scene.directory, name), bytes);
+    return ForgetfulFileSystem.holding(files);
+  }
+
+  const contextOn = (disk: ForgetfulFileSystem): TopicContext => scene.scratch.context(disk);
+  const recoverOn = (disk: ForgetfulFileSystem): Promise<RecoverReport> =>
+    recoverTopic(contextOn(disk), { dryRun: false, tryBitFlip: false, lockTimeoutMs: 1000 });
+
+  function storesOn(disk: ForgetfulFileSystem): Map<string, string> {
+    return storesOf(
+      new Map([...disk.files()].map(([path, bytes]) => [path.slice(scene.directory.length + 1), bytes])),
+    );
+  }
+
+  async function expectRecovered(disk: ForgetfulFileSystem, scenario: Scenario): Promise<void> {
+    await recoverOn(disk);
+    expect(await scene.differences(new Set(scenario.lost), disk)).to.deep.equal([]);
+  }
+
+  async function countChanges(disk: ForgetfulFileSystem, run: () => Promise<unknown>): Promise<number> {
+    const before = disk.changeCount;
+    await run();
+    return disk.changeCount - before;
+  }
+
+  /** Ends `run` at its every change, in every way, and checks what is left. */
+  async function everyEnd(
+    prepare: () => Promise<ForgetfulFileSystem>,
+    run: (disk: ForgetfulFileSystem) => Promise<unknown>,
+    check: (disk: ForgetfulFileSystem) => Promise<void>,
+  ): Promise<void> {
+    const whole = await prepare();
+    const count = await countChanges(whole, () => run(whole));
+    for (let at = 1; at <= count; at++) {
+      for (const crash of ['failed', ...CRASHES] as const) {
+        const disk = await prepare();
+        disk.fault = { at: disk.changeCount + at, type: crash === 'failed' ? 'fail' : 'die' };
+        let isEnded = false;
+        try {
+          await run(disk);
+        } catch {
+          isEnded = true;
+        }
+        disk.fault = undefined;
+        runCount += 1;
+        if (crash !== 'failed') expect(isEnded, `ended at change ${at}`).to.equal(true);
+        try {
+          await check(crash === 'failed' ? disk : disk.afterCrash(crash));
+        } catch (error) {
+          throw new Error(`ended at change ${at} of ${count} (${crash}): ${String(error)}`, { cause: error });
+        }
+      }
+    }
+  }
+
+  const undoAll = async (disk: ForgetfulFileSystem): Promise<void> => {
+    const runs = listRuns(contextOn(disk)).reverse();
+    for (const { run } of runs) await undoRecovery(contextOn(disk), { run, lockTimeoutMs: 1000 });
+  };
+
+  function expectStores(disk: ForgetfulFileSystem, expected: ReadonlyMap<string, string>): void {
+    const stores = storesOn(disk);
+    for (const [name, bytes] of expected) expect(stores.get(name), name).to.equal(bytes);
+  }
+
+  for (const scenario of SCENARIOS) {
+    it(`recovers ${scenario.title} after a recover that was ended anywhere`, async () => {
+      await everyEnd(
+        () => Promise.resolve(damagedDisk(scenario)),
+        recoverOn,
+        (disk) => expectRecovered(disk, scenario),
+      );
+    });
+
+    it(`has repaired ${scenario.title} durably once recover has ended, with all that undo needs`, async () => {
+      const damaged = storesOn(damagedDisk(scenario));
+      for (const crash of CRASHES) {
+        const disk = damagedDisk(scenario);
+        await recoverOn(disk);
+        const left = disk.afterCrash(crash);
+        expect(await scene.differences(new Set(scenario.lost), left), String(crash)).to.deep.equal([]);
+        const again = await recoverOn(left);
+        expect(again.repairs, String(crash)).to.deep.equal([]);
+        await undoAll(left);
+        expectStores(left, damaged);
+        expectStores(left.afterCrash(crash), damaged);
+      }
+    });
+
+    it(`undoes the repair of ${scenario.title} after an undo that was ended anywhere`, async () => {
+      const damaged = storesOn(damagedDisk(scenario));
+      await everyEnd(
+        async () => {
+          const disk = damagedDisk(scenario);
+          await recoverOn(disk);
+          return disk.afterCrash('killed');
+        },
+        undoAll,
+        async (disk) => {
+          await undoAll(disk);
+          expectStores(disk, damaged);
+          await expectRecovered(disk, scenario);
+        },
+      );
+    });
+  }
+
+  it('says how many lost offsets there are', async () => {
+    const disk = damagedDisk(SCENARIOS[4] as Scenario);
+    expect([...lostOffsets(await recoverOn(disk))]).to.deep.equal([3, 4, 5, 6]);
+  });
+});

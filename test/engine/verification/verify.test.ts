@@ -1,0 +1,368 @@
+import { expect } from 'chai';
+import {
+  appendFileSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { FastQueueError } from '../../../src/engine/errors.ts';
+import { decodeHighWatermark, encodeHighWatermark } from '../../../src/engine/format/high-watermark.ts';
+import {
+  decodeIndexEntry,
+  encodeIndexEntry,
+  INDEX_ENTRY_BYTES,
+} from '../../../src/engine/format/index-entry.ts';
+import { NodeFileSystem } from '../../../src/engine/io/node-file-system.ts';
+import { verifyTopic, type VerifyReport } from '../../../src/engine/verification/verify.ts';
+import { PARALLEL_MIN_BYTES } from '../../../src/engine/limits.ts';
+import { recoverTopic } from '../../../src/engine/recovery/recover.ts';
+import { verifyText } from '../../../src/cli/views/verify-view.ts';
+import { Sandbox, type Outcome } from '../../cli/fastqueue.ts';
+import { verifyBesideWriters } from '../../support/live-verification.ts';
+import { ScratchTopic } from '../../support/scratch-topic.ts';
+
+const FIRST = '00000000000000000000';
+
+describe('verify', () => {
+  let scratch: ScratchTopic;
+
+  beforeEach(async () => {
+    scratch = new ScratchTopic();
+    await scratch.fill(40, { segmentBytes: 2048, indexIntervalBytes: 64 }, 100);
+  });
+
+  afterEach(() => {
+    scratch.remove();
+  });
+
+  const verify = (quick = false): Promise<VerifyReport> =>
+    verifyTopic(scratch.context(), { quick, onBytes: () => undefined });
+
+  const codes = (report: VerifyReport): string[] => report.findings.map(({ code }) => code);
+
+  it('finds nothing in a sound log, and counts all of it', async () => {
+    const { segments, findings, lost } = await verify();
+    expect(findings).to.deep.equal([]);
+    expect(lost).to.deep.equal([]);
+    expect(segments.reduce((sum, { records }) => sum + (records ?? 0), 0)).to.equal(40);
+    expect(segments.length).to.be.greaterThan(2);
+  });
+
+  it('tells every byte to whoever shows progress', async () => {
+    let bytes = 0;
+    await verifyTopic(scratch.context(), { quick: false, onBytes: (count) => (bytes += count) });
+    expect(bytes).to.equal(scratch.storeBytes());
+  });
+
+  const notes: [string, string, () => void][] = [
+    [
+      'an index that is missing',
+      'index_missing',
+      () => {
+        rmSync(scratch.path(`${FIRST}.index`));
+      },
+    ],
+    [
+      'an index of zeros',
+      'index_unsound',
+      () => {
+        writeFileSync(scratch.path(`${FIRST}.index`), Buffer.alloc(240));
+      },
+    ],
+    [
+      'an index of another segment',
+      'index_contradicts',
+      () => {
+        const other = scratch.files('.index')[1]!;
+        writeFileSync(scratch.path(`${FIRST}.index`), readFileSync(scratch.path(other)));
+      },
+    ],
+    [
+      'a file it does not know',
+      'unknown_file',
+      () => {
+        writeFileSync(scratch.path('notes.txt'), 'mine');
+      },
+    ],
+    [
+      'what interrupted work left',
+      'leftover',
+      () => {
+        writeFileSync(scratch.path('topic.json.tmp-1'), '');
+      },
+    ],
+    [
+      'a torn tail',
+      'torn_tail',
+      () => {
+        appendFileSync(scratch.path(scratch.files('.store').at(-1)!), 'torn');
+      },
+    ],
+  ];
+  for (const [what, code, damage] of notes) {
+    it(`notes ${what} and still calls the log sound`, async () => {
+      damage();
+      const report = await verify();
+      expect(codes(report)).to.deep.equal([code]);
+      expect(report.findings[0]!.severity).to.equal('note');
+    });
+  }
+
+  it('notes every store that lies behind a stale mark', async () => {
+    const [first, second, ...rest] = scratch.files('.store');
+    const bytes = statSync(scratch.path(first!)).size;
+    const mark = decodeHighWatermark(readFileSync(scratch.path('high-watermark')))!;
+    const stale = { ...mark, baseOffset: 0, nextOffset: Number.parseInt(second!, 10), position: bytes };
+    writeFileSync(scratch.path('high-watermark'), encodeHighWatermark(stale));
+    const { findings } = await verify();
+    expect(findings.map(({ code, path }) => `${code} ${path}`)).to.deep.equal(
+      [second!, ...rest].map((name) => `torn_tail ${scratch.path(name)}`),
+    );
+  });
+
+  const errors: [string, string, () => void][] = [
+    [
+      'a segment that is missing',
+      'missing_segment',
+      () => {
+        rmSync(scratch.path(scratch.files('.store')[1]!));
+      },
+    ],
+    [
+      'a log that ends before its mark',
+      'missing_tail',
+      () => {
+        truncateSync(scratch.path(scratch.files('.store').at(-1)!), 10);
+      },
+    ],
+    [
+      'a mark that is damaged',
+      'mark_unsound',
+      () => {
+        writeFileSync(scratch.path('high-watermark'), Buffer.alloc(64));
+      },
+    ],
+    [
+      'settings that are gone',
+      'topic_settings',
+      () => {
+        rmSync(scratch.path('topic.json'));
+      },
+    ],
+  ];
+  for (const [what, code, damage] of errors) {
+    it(`finds ${what}, and names the command to run`, async () => {
+      damage();
+      const report = await verify();
+      const error = report.findings.find((finding) => finding.code === code);
+      expect(error?.severity, codes(report).join()).to.equal('error');
+      expect(error?.command).to.equal('fastqueue recover t --dry-run');
+    });
+  }
+
+  it('finds the end of a sealed segment missing with --quick too', async () => {
+    truncateSync(scratch.path(`${FIRST}.store`), 500);
+    expect(codes(await verify(true))).to.include('bad_length');
+  });
+
+  it('reports what the disk says as itself, and goes on with the next segment', async () => {
+    class UnreadableStore extends NodeFileSystem {
+      override open(...args: Parameters<NodeFileSystem['open']>): ReturnType<NodeFileSystem['open']> {
+        const handle = super.open(...args);
+        if (!args[0].endsWith(`${FIRST}.store`)) return handle;
+        return Object.assign(handle, {
+          read: () => {
+            throw new FastQueueError('io_error', 'Could not read: EIO.', { errno: 'EIO', path: args[0] });
+          },
+        });
+      }
+    }
+    const report = await verifyTopic(scratch.context(new UnreadableStore({ map: false })), {
+      quick: false,
+      onBytes: () => undefined,
+    });
+    expect(codes(report)).to.deep.equal(['io_error']);
+    expect(report.lost).to.deep.equal([]);
+  });
+
+  it('names the index, not its store, when the index is what cannot be opened', async () => {
+    class NoIndex extends NodeFileSystem {
+      override open(...args: Parameters<NodeFileSystem['open']>): ReturnType<NodeFileSystem['open']> {
+        if (!args[0].endsWith(`${FIRST}.index`)) return super.open(...args);
+        throw new FastQueueError('io_error', 'Could not open: EMFILE.', { errno: 'EMFILE', path: args[0] });
+      }
+    }
+    const { findings } = await verifyTopic(scratch.context(new NoIndex({ map: false })), {
+      quick: false,
+      onBytes: () => undefined,
+    });
+    expect(findings.map(({ code, path }) => [code, path])).to.deep.equal([
+      ['io_error', scratch.path(`${FIRST}.index`)],
+    ]);
+  });
+
+  /** The first index, with the offset of one entry changed by so much, its own checksum right. */
+  function writeFirstIndex(change: (entries: Buffer[]) => Buffer[]): void {
+    const path = scratch.path(`${FIRST}.index`);
+    const bytes = readFileSync(path);
+    const entries = Array.from({ length: bytes.length / INDEX_ENTRY_BYTES }, (_, number) =>
+      bytes.subarray(number * INDEX_ENTRY_BYTES, (number + 1) * INDEX_ENTRY_BYTES),
+    );
+    expect(entries.length).to.be.greaterThan(6);
+    writeFileSync(path, Buffer.concat(change(entries)));
+  }
+
+  it('finds one entry among many that is sound and wrong', async () => {
+    writeFirstIndex((entries) => {
+      const entry = decodeIndexEntry(entries[5]!, 0)!;
+      encodeIndexEntry(entries[5]!, 0, { ...entry, offset: entry.offset + 1 });
+      return entries;
+    });
+    const { findings } = await verify();
+    expect(findings.map(({ code }) => code)).to.deep.equal(['index_contradicts']);
+    expect(findings[0]!.message).to.match(/^1 of \d+ index entries name no frame/);
+  });
+
+  it('finds nothing wrong with an index that has fewer entries than the settings say', async () => {
+    writeFirstIndex((entries) => entries.filter((_, number) => number % 3 === 0));
+    expect(codes(await verify())).to.deep.equal([]);
+  });
+
+  it('gives no false alarm beside writers that are killed and restarted, and beside recover', async () => {
+    const { verifications, kills } = await verifyBesideWriters(4000);
+    expect(verifications).to.be.greaterThan(5);
+    expect(kills).to.be.greaterThan(4);
+  });
+});
+
+describe('verify, on several threads', () => {
+  let scratch: ScratchTopic;
+
+  before(async () => {
+    scratch = new ScratchTopic();
+    const topic = await scratch.open({ segmentBytes: 12 * 1024 * 1024 });
+    const batch = Array.from({ length: 8 }, (_, number) => Buffer.alloc(512 * 1024 - 16, number));
+    for (let bytes = 0; bytes <= PARALLEL_MIN_BYTES; bytes += 4 * 1024 * 1024) await topic.append(batch);
+    await topic.close();
+    const stores = scratch.files('.store');
+    expect(stores.length).to.be.greaterThan(5);
+    for (const name of [stores[1]!, stores[4]!]) {
+      const file = openSync(scratch.path(name), 'r+');
+      writeSync(file, 'damage', 1_000_000);
+      closeSync(file);
+    }
+    rmSync(scratch.path(stores[2]!));
+  });
+
+  after(() => {
+    scratch.remove();
+  });
+
+  async function verifyWith(jobs: number | undefined): Promise<{ report: VerifyReport; bytes: number }> {
+    let bytes = 0;
+    const onBytes = (count: number): void => void (bytes += count);
+    const report = await verifyTopic(scratch.context(), { quick: false, onBytes, jobs });
+    return { report, bytes };
+  }
+
+  it('says of a damaged log, in order, what one thread says', async () => {
+    const one = await verifyWith(undefined);
+    expect(one.report.findings.map(({ code }) => code)).to.deep.equal([
+      'bad_checksum',
+      'bad_checksum',
+      'missing_segment',
+    ]);
+    for (const jobs of [1, 2, 3, 64]) expect(await verifyWith(jobs), `${jobs} threads`).to.deep.equal(one);
+    expect(one.bytes).to.equal(scratch.storeBytes());
+  });
+
+  it('plans the same recovery', async () => {
+    const plan = (jobs: number | undefined): Promise<unknown> =>
+      recoverTopic(scratch.context(), { dryRun: true, tryBitFlip: false, lockTimeoutMs: 1000, jobs });
+    expect(await plan(2)).to.deep.equal(await plan(undefined));
+  });
+
+  it('is what the command does with --jobs, which takes 1 to 64', async () => {
+    const sandbox = new Sandbox();
+    try {
+      const run = (jobs: string): Promise<Outcome> =>
+        sandbox.run(['verify', '--json', '-d', scratch.directory, '--jobs', jobs]);
+      const [one, two] = [await run('1'), await run('2')];
+      expect([one.status, two.status]).to.deep.equal([3, 3]);
+      expect(two.stdout.toString()).to.equal(one.stdout.toString());
+      for (const wrong of ['0', '65', 'x']) expect((await run(wrong)).status).to.equal(2);
+    } finally {
+      sandbox.remove();
+    }
+  });
+
+  it('reports what the disk says to another thread as itself', async () => {
+    const path = scratch.path(scratch.files('.store')[3]!);
+    rmSync(path);
+    mkdirSync(path);
+    const { report } = await verifyWith(2);
+    expect(report.findings.map(({ code, path: where }) => `${code} ${where}`)).to.include(`io_error ${path}`);
+  });
+});
+
+describe('the table of verify', () => {
+  it('fits a terminal of 100 columns, whatever the offsets are', () => {
+    const segment = {
+      baseOffset: 9_007_199_154_740_991,
+      nextOffset: 9_007_199_254_740_991,
+      bytes: 1_073_741_824,
+      records: 99_999_999,
+      gaps: 12_345,
+      firstTimestamp: 1_795_485_600_123,
+      lastTimestamp: 1_795_485_600_456,
+      isActive: false,
+    };
+    const rows = (baseOffset: number): string[] => {
+      const report = {
+        topic: 't',
+        startOffset: 0,
+        nextOffset: 1,
+        segments: [{ ...segment, baseOffset }],
+        findings: [],
+        lost: [],
+      };
+      return verifyText(report, { isColoured: false, columns: 100 }).split('\n').slice(1, 3);
+    };
+    for (const baseOffset of [0, 1e6, 1e9, 1e12, segment.baseOffset])
+      for (const row of rows(baseOffset)) expect(row.length, row).to.be.at.most(100);
+    expect(rows(segment.baseOffset)[1]).to.include(`${segment.baseOffset}`).and.to.include('1 GiB');
+  });
+});
+
+describe('fastqueue verify', () => {
+  it('exits 0 for a sound log, 3 for a damaged one and 10 for none, with and without --json', async () => {
+    const sandbox = new Sandbox();
+    try {
+      await sandbox.run(['produce', 't'], { input: 'a\nb\nc\n' });
+      const store = `${sandbox.dataDirectory}/t/${FIRST}.store`;
+      for (const json of [[], ['--json']])
+        expect((await sandbox.run(['verify', ...json])).status).to.equal(0);
+      const bytes = readFileSync(store);
+      bytes[33] = bytes[33]! ^ 1;
+      writeFileSync(store, bytes);
+      const text = await sandbox.run(['verify', 't']);
+      expect(text.status).to.equal(3);
+      expect(text.stdout.toString()).to.match(
+        /error bad_checksum: .*, bytes 17 to before 34\n.*\n +lost: offsets 1\n +next: fastqueue recover t --dry-run/,
+      );
+      const json = await sandbox.run(['verify', 't', '--json']);
+      expect(json.status).to.equal(3);
+      expect(JSON.parse(json.stdout.toString())).to.include({ type: 'report', lostCount: 1, isSound: false });
+      expect((await sandbox.run(['verify', 'none'])).status).to.equal(10);
+      expect((await sandbox.run(['verify', 'none', '--json'])).status).to.equal(10);
+    } finally {
+      sandbox.remove();
+    }
+  });
+});
