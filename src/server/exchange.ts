@@ -21,10 +21,14 @@ export class Exchange {
   readonly commonHeaders: string[] = [];
   /** The client waits for `100 Continue` before it sends the body. */
   awaitsContinue = false;
+  /** The connection ends with this answer. So does every connection once the server stops. */
+  isLast = false;
+  readonly #stopping: AbortSignal;
 
-  constructor(request: IncomingMessage, response: ServerResponse) {
+  constructor(request: IncomingMessage, response: ServerResponse, stopping: AbortSignal) {
     this.request = request;
     this.response = response;
+    this.#stopping = stopping;
     this.isHead = request.method === 'HEAD';
     const url = withoutAuthority(request.url ?? '/');
     const question = url.indexOf('?');
@@ -42,7 +46,17 @@ export class Exchange {
     const byteCount = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
     this.begin(status, [...headers, 'Content-Length', String(byteCount)]);
     if (this.isHead) this.response.end();
+    else if (typeof body === 'string') this.#endWith(body);
     else this.response.end(body);
+  }
+
+  /** Head and body leave as one string, in one call: node would send two pieces, the second of them empty. */
+  #endWith(body: string): void {
+    const { response } = this;
+    response.socket?.cork();
+    response.write(body, 'latin1');
+    response.socket?.uncork();
+    response.end();
   }
 
   sendJson(status: number, document: object, headers: readonly string[] = []): void {
@@ -51,6 +65,7 @@ export class Exchange {
 
   /** Status and headers; the body follows by `response.write`. */
   begin(status: number, headers: readonly string[]): void {
+    if (this.isLast || this.#stopping.aborted) this.commonHeaders.push('Connection', 'close');
     this.response.writeHead(
       status,
       this.commonHeaders.length === 0 ? (headers as string[]) : [...headers, ...this.commonHeaders],

@@ -21,6 +21,8 @@ interface Waiter {
   readonly grant: () => void;
 }
 
+const HELD_NOTHING = (): void => undefined;
+
 export class BodyReader {
   readonly #maxBodyBytes: number;
   readonly #waiters: Waiter[] = [];
@@ -36,14 +38,23 @@ export class BodyReader {
    *
    * @throws FastQueueError `batch_too_large`; ClientGone when it stops halfway
    */
-  read(exchange: Exchange): Promise<RequestBody> {
+  async read(exchange: Exchange): Promise<RequestBody> {
     const { request } = exchange;
     const declared = request.headers['content-length'];
     const isChunked = declared === undefined && request.headers['transfer-encoding'] !== undefined;
     if (isChunked) return this.#readChunked(exchange);
     const declaredBytes = Number(declared ?? 0);
-    if (declaredBytes > this.#maxBodyBytes) return Promise.reject(this.#tooLarge(exchange));
-    return this.#readReserved(exchange, declaredBytes <= SMALL_BODY_BYTES ? 0 : declaredBytes);
+    if (declaredBytes > this.#maxBodyBytes) throw this.#tooLarge(exchange);
+    if (declaredBytes > SMALL_BODY_BYTES) return this.#readReserved(exchange, declaredBytes);
+    // What came in one piece with the head is taken in while this waits: no events for a body that is here already.
+    await Promise.resolve();
+    if (request.readableLength === declaredBytes) {
+      const whole = request.read() as Buffer | null;
+      // Nothing is left but its end.
+      request.resume();
+      return { chunks: whole === null ? [] : [whole], byteCount: declaredBytes, release: HELD_NOTHING };
+    }
+    return this.#readReserved(exchange, 0);
   }
 
   async #readReserved(exchange: Exchange, byteCount: number): Promise<RequestBody> {
@@ -58,7 +69,7 @@ export class BodyReader {
 
   /** Nobody knows how long it will be: a small one waits for no other, and one that grows has its room reserved then. */
   async #readChunked(exchange: Exchange): Promise<RequestBody> {
-    let release = (): void => undefined;
+    let release = HELD_NOTHING;
     const reserve = async (): Promise<void> => {
       release = await this.#reserveRoom(exchange.request, this.#maxBodyBytes);
     };
@@ -73,7 +84,7 @@ export class BodyReader {
 
   /** Resolves with what gives the room back, once however often it is called. */
   async #reserveRoom(request: IncomingMessage, byteCount: number): Promise<() => void> {
-    if (byteCount === 0) return () => undefined;
+    if (byteCount === 0) return HELD_NOTHING;
     await this.#reserve(request, byteCount);
     let isHeld = true;
     return () => {
@@ -148,7 +159,7 @@ export class BodyReader {
   /** What still comes is dropped for a moment; then the connection is cut. */
   #tooLarge(exchange: Exchange): FastQueueError {
     const { request } = exchange;
-    if (exchange.awaitsContinue) exchange.commonHeaders.push('Connection', 'close');
+    if (exchange.awaitsContinue) exchange.isLast = true;
     else request.resume();
     const cut = setTimeout(() => {
       if (!request.complete) request.socket.destroy();
