@@ -84,7 +84,7 @@ export default class Consume extends BaseCommand {
       timeoutMs: flags.timeout,
       clamp: flags.clamp,
       onDamage: flags['on-damage'],
-      form: consumeForm(flags),
+      form: consumeForm(args.topic, flags),
       output: stdout(),
       onMissing: tellMissing(this.messages, { topic: args.topic, asLines: flags.gaps }),
       onWarning: (sentence) => {

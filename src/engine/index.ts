@@ -25,9 +25,9 @@ export { FRAME_HEADER_BYTES, GAP_REASON, MAX_RECORD_BYTES } from './format/frame
 export { frameLinesAhead } from './framed-lines.ts';
 export { LinesSource } from './record-sources.ts';
 export { createKernel, KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
-export type { FrameLinesResult, Kernel, Region } from './kernel/kernel.ts';
-export { missingAsJson, NotAPayload, payloadFromJson, recordAsJson } from './json-records.ts';
-export { lineForm, type RecordTextForm } from './record-text.ts';
+export type { FrameLinesResult, Kernel, RecordTextForm, Region } from './kernel/kernel.ts';
+export { missingAsJson, NotAPayload, payloadFromJson } from './json-records.ts';
+export { lineForm } from './record-text.ts';
 export type { Ack, AppendOptions, BatchReport, FramedBatch } from './log.ts';
 export type {
   BytesStep,

@@ -1,30 +1,14 @@
 /**
- * Records as JSON, and back: the lines of `consume --json`, which HTTP answers with too, and the fields that carry a
- * payload in both directions. Exactly the bytes that went in come out; what could not give them back exactly is refused.
+ * JSON objects of one thing at a time: offsets that have no record, and the payload that an object carries to be stored.
+ * What could not give back exactly the bytes that were meant is refused. Records become JSON in record-text.ts.
  */
-import { isUtf8 } from 'node:buffer';
 import { GAP_REASON } from './format/frame.ts';
 import type { DamageStep, GapStep } from './log-reader.ts';
 
-/** A payload is text where it is UTF-8, else base64. */
-type JsonPayload = { readonly payload: string } | { readonly payload_base64: string };
-
-function payloadAsJson(payload: Buffer): JsonPayload {
-  return isUtf8(payload)
-    ? { payload: payload.toString('utf8') }
-    : { payload_base64: payload.toString('base64') };
-}
-
-/** One record as an object; field names are stable. */
-export function recordAsJson(
-  topic: string,
-  record: { readonly offset: number; readonly timestamp: number; readonly payload: Buffer },
-): object {
-  const { offset, timestamp, payload } = record;
-  return { type: 'record', topic, offset, timestamp, ...payloadAsJson(payload) };
-}
-
-/** Offsets without a record, likewise; damage that was stepped over is a gap that recovery has not recorded yet. */
+/**
+ * Offsets without a record as an object; field names are stable. Damage that was stepped over is a gap that recovery has
+ * not recorded yet.
+ */
 export function missingAsJson(topic: string, missing: GapStep | DamageStep): object {
   if (missing.type === 'damage') {
     const { offset, nextReadable, error } = missing;

@@ -9,14 +9,14 @@ import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import type { FileHandle, FileStatus } from './io/file-system.ts';
 import { KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
-import type { EmitRequest } from './kernel/kernel.ts';
+import type { EmitRequest, RecordTextForm } from './kernel/kernel.ts';
 import { isDeleted, isFailed, openMark, peekMark, readMark } from './mark-file.ts';
 import { findNextFrame } from './next-frame.ts';
 import { MarkWatch } from './mark-watch.ts';
 import { entriesAfter, lookupOffset, type SegmentPlace } from './offset-index.ts';
 import { followWith, headerAt } from './damage-scan.ts';
 import { markFromStores } from './mark-from-stores.ts';
-import { framesAsText, type RecordTextForm } from './record-text.ts';
+import { framesAsText } from './record-text.ts';
 import { recordViews, SegmentCursor, type CursorStep, type RecordView } from './segment-cursor.ts';
 import { listSegments, openStoreIfThere, storeHolding } from './segment-list.ts';
 import { markPath, storePath, topicNotFound, type TopicContext, storeBytes } from './topic-directory.ts';
@@ -81,7 +81,7 @@ export interface RunStep {
 
 /** Records as text; those from `untilTimestamp` on are left out. */
 export interface TextStep extends RunStep {
-  /** The caller's own. */
+  /** Valid as in RecordsStep. */
   readonly bytes: Buffer;
   /** True where something was left out. */
   readonly isCut: boolean;
@@ -212,14 +212,8 @@ export class LogReader {
       if (step.type !== 'records') return step;
       const { recordCount: checkedCount, inputEnd } = step.result;
       const { bytes, recordCount } = framesAsText(
-        {
-          memory: this.#context.kernel.memory,
-          start: KERNEL_INPUT.start,
-          end: inputEnd,
-          firstOffset,
-          recordCount: checkedCount,
-          untilTimestamp,
-        },
+        this.#context.kernel,
+        { frames: { start: KERNEL_INPUT.start, end: inputEnd }, firstOffset, untilTimestamp },
         form,
       );
       return {

@@ -140,7 +140,7 @@ class EventStream {
           recordCount: step.recordCount,
           byteCount: step.frameBytes - step.recordCount * FRAME_HEADER_BYTES,
         });
-        await this.#write(step.bytes);
+        await this.#write(Buffer.from(step.bytes));
         if (step.isCut) return;
       }
     }

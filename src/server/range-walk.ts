@@ -1,6 +1,6 @@
 /**
  * A walk over the records of one answer: where it ends by its limits, by the log or by damage, and the records in
- * between, a piece at a time. Synchronous; what it returns stands in the kernel's memory.
+ * between, a piece at a time.
  */
 import {
   FastQueueError,
@@ -85,7 +85,7 @@ export class RangeWalk {
     if (step === undefined) return undefined;
     this.#pass(step);
     if (step.isCut) this.#hasEnded = true;
-    return step.bytes;
+    return Buffer.from(step.bytes);
   }
 
   /** Goes on by one piece without looking at each record. Returns false at the end. @throws as `next` does */

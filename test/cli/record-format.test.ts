@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { formatAsJson, formatRecords, parseRecordFormat } from '../../src/cli/consume/record-format.ts';
+import { formatRecords, parseRecordFormat } from '../../src/cli/consume/record-format.ts';
 import { FastQueueError } from '../../src/engine/index.ts';
 
 const record = {
@@ -55,23 +55,4 @@ describe('record formats', () => {
       expect(() => parseRecordFormat(text)).to.throw(FastQueueError, /there are|has no|escape/);
     });
   }
-});
-
-describe('JSON lines', () => {
-  it('carry UTF-8 as text, a byte order mark included', () => {
-    const payload = Buffer.from('\ufeffa"\n\u2028');
-    const line = formatAsJson({ ...record, payload })[0];
-    expect(line.endsWith('\n')).to.equal(true);
-    expect(JSON.parse(line)).to.deep.equal({
-      type: 'record',
-      topic: 'events',
-      offset: 42,
-      timestamp: record.timestamp,
-      payload: '\ufeffa"\n\u2028',
-    });
-  });
-
-  it('carry anything else as base64', () => {
-    expect(JSON.parse(formatAsJson(binary)[0])).to.include({ payload_base64: '/woA' });
-  });
 });

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
+import { isUtf8 } from 'node:buffer';
 import fc from 'fast-check';
 import { frameLinesAhead } from '../../src/engine/framed-lines.ts';
 import { GroupGather } from '../../src/engine/group-gather.ts';
-import { recordAsJson } from '../../src/engine/json-records.ts';
 import { createKernel } from '../../src/engine/kernel/index.ts';
 import { lineForm } from '../../src/engine/record-text.ts';
 import { LinesSource } from '../../src/engine/record-sources.ts';
@@ -17,6 +17,11 @@ const payload = fc.oneof(
     .map((text) => Buffer.from(text)),
   fc.constantFrom(Buffer.from([0xef, 0xbf, 0xbd, 0xff]), Buffer.from([0xed, 0xa0, 0x80])),
 );
+
+function payloadAsJson(bytes: Uint8Array): object {
+  const payload = Buffer.from(bytes);
+  return isUtf8(payload) ? { payload: payload.toString() } : { payload_base64: payload.toString('base64') };
+}
 
 describe('LogReader.readText', () => {
   let scratch: ScratchTopic;
@@ -41,9 +46,13 @@ describe('LogReader.readText', () => {
         );
         reader.close();
         const lines = payloads.map((bytes, number) =>
-          JSON.stringify(
-            recordAsJson(TOPIC, { offset: offset + number, timestamp, payload: Buffer.from(bytes) }),
-          ),
+          JSON.stringify({
+            type: 'record',
+            topic: TOPIC,
+            offset: offset + number,
+            timestamp,
+            ...payloadAsJson(bytes),
+          }),
         );
         expect(step).to.include({ type: 'records', recordCount: payloads.length, isCut: false });
         expect(step.type === 'records' ? step.bytes.toString() : '').to.equal(`${lines.join('\n')}\n`);

@@ -8,6 +8,7 @@ import {
   type DamageStep,
   type GapStep,
   type OffsetRange,
+  lineForm,
 } from '../../engine/index.ts';
 import { NEWLINE_DELIMITER, NUL_DELIMITER } from '../delimiter.ts';
 import { EXIT } from '../exit-status.ts';
@@ -15,7 +16,7 @@ import type { Messages } from '../messages.ts';
 import { usageError } from '../report-error.ts';
 import { missingAsSentence } from '../views/missing-view.ts';
 import type { ConsumeReport, ConsumeRequest } from './consume.ts';
-import { formatAsJson, type RecordFormatter } from './record-format.ts';
+import type { RecordFormatter } from './record-format.ts';
 
 /**
  * Where to begin and end, joined from every flag that says so.
@@ -53,14 +54,17 @@ function onlyOne(side: 'from' | 'until', ranges: readonly OffsetRange[]): Offset
 }
 
 /** What a record looks like on standard output. */
-export function consumeForm(flags: {
-  readonly json: boolean;
-  readonly null: boolean;
-  readonly framing?: 'len32be' | undefined;
-  readonly delimiter?: Buffer | undefined;
-  readonly format?: RecordFormatter | undefined;
-}): ConsumeRequest['form'] {
-  if (flags.json) return { formatter: formatAsJson };
+export function consumeForm(
+  topic: string,
+  flags: {
+    readonly json: boolean;
+    readonly null: boolean;
+    readonly framing?: 'len32be' | undefined;
+    readonly delimiter?: Buffer | undefined;
+    readonly format?: RecordFormatter | undefined;
+  },
+): ConsumeRequest['form'] {
+  if (flags.json) return { text: lineForm(topic) };
   if (flags.format !== undefined) return { formatter: flags.format };
   if (flags.framing !== undefined) return { framing: flags.framing };
   return { framing: { delimiter: flags.delimiter ?? (flags.null ? NUL_DELIMITER : NEWLINE_DELIMITER) } };

@@ -18,6 +18,8 @@ import {
   type GapStep,
   type LogReader,
   type OffsetRange,
+  type ReadLimits,
+  type RecordTextForm,
   type Topic,
 } from '../../engine/index.ts';
 import type { Output } from '../output.ts';
@@ -38,8 +40,11 @@ export interface ConsumeRequest {
   readonly timeoutMs: number | undefined;
   readonly clamp: boolean;
   readonly onDamage: 'stop' | 'skip';
-  /** Payloads with what stands between them, or each record through a formatter. */
-  readonly form: { readonly framing: PayloadFraming } | { readonly formatter: RecordFormatter };
+  /** Payloads with what stands between them, records as JSON text, or each record through a formatter. */
+  readonly form:
+    | { readonly framing: PayloadFraming }
+    | { readonly text: RecordTextForm }
+    | { readonly formatter: RecordFormatter };
   readonly output: Output;
   /** Told of offsets without a record, in order; what it returns, if anything, goes to the output in their place. */
   readonly onMissing: (missing: GapStep | DamageStep) => Buffer | undefined;
@@ -198,14 +203,17 @@ class Consumption {
     if ('framing' in form && this.#range.untilTimestamp === undefined) {
       return asStretch(this.#reader.emit(form.framing, limits));
     }
+    if ('text' in form) return this.#textNext(form.text, limits);
     const formatter = 'formatter' in form ? form.formatter : framingFormatter(form.framing);
     return this.#formatNext(formatter, limits);
   }
 
-  #formatNext(
-    formatter: RecordFormatter,
-    limits: { maxBytes: number; maxRecords: number; untilOffset: number },
-  ): Stretch | GapStep | DamageStep | EndStep {
+  #textNext(form: RecordTextForm, limits: ReadLimits): Stretch | GapStep | DamageStep | EndStep {
+    const step = this.#reader.readText(limits, form, this.#range.untilTimestamp);
+    return step.type === 'records' ? { ...step, type: 'stretch', isLast: step.isCut } : step;
+  }
+
+  #formatNext(formatter: RecordFormatter, limits: ReadLimits): Stretch | GapStep | DamageStep | EndStep {
     const step = this.#reader.read({ ...limits, maxBytes: FORMAT_CHUNK_BYTES });
     if (step.type !== 'records') return step;
     const { untilTimestamp = Infinity } = this.#range;

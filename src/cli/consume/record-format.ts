@@ -3,7 +3,7 @@
  * small writers; a token or modifier that there is not is refused by name.
  */
 import { isUtf8 } from 'node:buffer';
-import { FastQueueError, formatTime, recordAsJson } from '../../engine/index.ts';
+import { FastQueueError, formatTime } from '../../engine/index.ts';
 import { unescapeBytes } from '../delimiter.ts';
 
 /** One record as a formatter sees it. */
@@ -72,11 +72,6 @@ function readToken(format: string, at: number): [string, Part] {
     );
   }
   return [`%${letter}${braces?.[0] ?? ''}`, part];
-}
-
-/** One JSON object a line; a payload that is not UTF-8 goes as base64, so that the same bytes come back. */
-export function formatAsJson(record: FormattedRecord): [string] {
-  return [`${JSON.stringify(recordAsJson(record.topic, record))}\n`];
 }
 
 /** The records' pieces as one stretch of bytes. Text is turned into bytes once for many records, not for each. */

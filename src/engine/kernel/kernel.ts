@@ -109,6 +109,38 @@ export interface IndexFramesRequest {
   readonly output: Region;
 }
 
+/** What stands around a record as JSON text. */
+export interface RecordTextForm {
+  /** What comes before the offset; never empty. Where there are two, the offset follows each. */
+  readonly starts: readonly [Buffer] | readonly [Buffer, Buffer];
+  /** What comes behind the payload. */
+  readonly end: Buffer;
+}
+
+export interface EmitTextRequest {
+  /** Good frames of kind 0, checked before. */
+  readonly input: Region;
+  readonly firstOffset: number;
+  /** Stop before the first record with this timestamp or a later one. */
+  readonly untilTimestamp: number;
+  /** Where the text goes. Never overlaps `input`. */
+  readonly output: Region;
+  readonly form: RecordTextForm;
+}
+
+/**
+ * Why it stopped. `end`: everything was written. `until`: a timestamp that is late enough. `not-text`: the payload of the
+ * record at `inputEnd` is not UTF-8. `output-full`: the record at `inputEnd` may not fit what is left of the output.
+ */
+export type EmitTextStop = 'end' | 'until' | 'not-text' | 'output-full';
+
+export interface EmitTextResult {
+  readonly stop: EmitTextStop;
+  readonly recordCount: number;
+  readonly inputEnd: number;
+  readonly outputEnd: number;
+}
+
 export interface IndexFramesResult {
   readonly outputEnd: number;
   /** For the next call. */
@@ -123,6 +155,8 @@ export interface Kernel {
   checkFrames(request: FramesRequest): FramesResult;
   /** Checks frames and writes their payloads out; stops before the first that is not good or does not fit. */
   emitPayloads(request: EmitRequest): EmitResult;
+  /** Writes records out as JSON text; stops before the first that is not text or does not fit. */
+  emitText(request: EmitTextRequest): EmitTextResult;
   /** Gives frames another first offset and timestamp, in place. */
   stampFrames(request: StampRequest): void;
   /** Writes index entries for the frames that are due one. */

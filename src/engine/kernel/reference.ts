@@ -2,6 +2,7 @@
  * The kernel in plain TypeScript: what every other implementation must agree with, byte for byte. Only tests run it:
  * there is no Node without WebAssembly that the rest would work on. Works on ordinary memory through the codecs of format/.
  */
+import { isUtf8 } from 'node:buffer';
 import { readInt64, writeInt64 } from '../format/big-endian.ts';
 import {
   CHECKSUM_AT,
@@ -14,6 +15,9 @@ import { encodeIndexEntry, INDEX_ENTRY_BYTES } from '../format/index-entry.ts';
 import type {
   EmitRequest,
   EmitResult,
+  EmitTextRequest,
+  EmitTextResult,
+  EmitTextStop,
   FrameLinesRequest,
   FrameLinesResult,
   FrameLinesStop,
@@ -82,6 +86,33 @@ export class ReferenceKernel implements Kernel {
       return true;
     });
     return { ...result, outputEnd };
+  }
+
+  emitText(request: EmitTextRequest): EmitTextResult {
+    const { memory } = this;
+    const { input, output, form } = request;
+    let inputEnd = input.start;
+    let outputEnd = output.start;
+    let recordCount = 0;
+    const finish = (stop: EmitTextStop): EmitTextResult => ({ stop, recordCount, inputEnd, outputEnd });
+    while (inputEnd < input.end) {
+      const timestamp = readInt64(memory, inputEnd + TIMESTAMP_AT);
+      if (timestamp >= request.untilTimestamp) return finish('until');
+      const frameEnd = inputEnd + FRAME_HEADER_BYTES + memory.readUInt32BE(inputEnd);
+      const payload = memory.subarray(inputEnd + FRAME_HEADER_BYTES, frameEnd);
+      if (!isUtf8(payload)) return finish('not-text');
+      const offset = request.firstOffset + recordCount;
+      const text = Buffer.concat([
+        ...form.starts.flatMap((start) => [start, Buffer.from(String(offset))]),
+        Buffer.from(`,"timestamp":${timestamp},"payload":${JSON.stringify(payload.toString())}`),
+        form.end,
+      ]);
+      if (outputEnd + text.length > output.end) return finish('output-full');
+      outputEnd += text.copy(memory, outputEnd);
+      inputEnd = frameEnd;
+      recordCount += 1;
+    }
+    return finish('end');
   }
 
   stampFrames(request: StampRequest): void {

@@ -8,6 +8,9 @@ import { KERNEL_BINARY } from './kernel-binary.ts';
 import type {
   EmitRequest,
   EmitResult,
+  EmitTextRequest,
+  EmitTextResult,
+  EmitTextStop,
   FrameLinesRequest,
   FrameLinesResult,
   FrameLinesStop,
@@ -36,6 +39,13 @@ const FRAMES_STOPS = [
   'bad',
   'output-full',
 ] as const satisfies FramesStop[];
+
+const TEXT_STOPS = ['end', 'until', 'not-text', 'output-full'] as const satisfies EmitTextStop[];
+
+/** What the kernel puts between an offset and a timestamp, a timestamp and a payload, and behind the payload. */
+const TIME_LABEL = Buffer.from(',"timestamp":');
+const PAYLOAD_LABEL = Buffer.from(',"payload":"');
+const PAYLOAD_END = Buffer.from('"');
 
 /** The module's exports; numbers named …At and …End are bytes in memory. */
 interface KernelExports {
@@ -71,6 +81,20 @@ interface KernelExports {
     outputEnd: number,
     prefixBytes: number,
     delimiterBytes: number,
+  ): number;
+  emitText(
+    inputStart: number,
+    inputEnd: number,
+    firstOffset: bigint,
+    untilTimestamp: number,
+    outputStart: number,
+    outputEnd: number,
+    pieces: number,
+    firstBytes: number,
+    secondBytes: number,
+    timeBytes: number,
+    payloadLabelBytes: number,
+    endBytes: number,
   ): number;
   stampFrames(start: number, end: number, firstOffset: bigint, timestamp: bigint): void;
   indexFrames(
@@ -183,6 +207,30 @@ export class WasmKernel implements Kernel {
       framing === 'len32be' ? 0 : this.#setDelimiter(framing.delimiter),
     );
     return { ...this.#framesResult(request, stop), outputEnd: this.#results[2] as number };
+  }
+
+  emitText(request: EmitTextRequest): EmitTextResult {
+    const { input, output, form } = request;
+    this.#assertInside(input, output);
+    const [first, second] = form.starts;
+    const pieces = Buffer.concat([...form.starts, TIME_LABEL, PAYLOAD_LABEL, PAYLOAD_END, form.end]);
+    this.#setDelimiter(pieces);
+    const stop = this.#exports.emitText(
+      input.start,
+      input.end,
+      BigInt(request.firstOffset),
+      request.untilTimestamp,
+      output.start,
+      output.end,
+      this.#delimiterAt,
+      first.length,
+      second?.length ?? 0,
+      TIME_LABEL.length,
+      PAYLOAD_LABEL.length,
+      PAYLOAD_END.length + form.end.length,
+    );
+    const [recordCount, inputEnd, outputEnd] = this.#results as unknown as [number, number, number];
+    return { stop: TEXT_STOPS[stop] as EmitTextStop, recordCount, inputEnd, outputEnd };
   }
 
   stampFrames(request: StampRequest): void {

@@ -14,5 +14,9 @@ const TABLE_COUNT: u32 = 16;
 export const RESULT_AT: u32 = TABLES_AT + TABLE_COUNT * TABLE_BYTES;
 export const RESULT_TIMESTAMP_AT: u32 = RESULT_AT + 16;
 
-/** The delimiter of the call, written by the caller. */
-export const DELIMITER_AT: u32 = RESULT_AT + 64;
+/** Decimal digits of an offset and of a timestamp end here. */
+export const OFFSET_DIGITS_END: u32 = RESULT_AT + 64;
+export const TIME_DIGITS_END: u32 = RESULT_AT + 112;
+
+/** The delimiter of the call, or pieces of text, written by the caller. */
+export const DELIMITER_AT: u32 = RESULT_AT + 128;
