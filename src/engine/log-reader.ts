@@ -13,7 +13,8 @@ import type { EmitRequest, RecordTextForm } from './kernel/kernel.ts';
 import { isDeleted, isFailed, openMark, peekMark, readMark } from './mark-file.ts';
 import { findNextFrame } from './next-frame.ts';
 import { MarkWatch } from './mark-watch.ts';
-import { entriesAfter, lookupOffset, type SegmentPlace } from './offset-index.ts';
+import { entriesAfter, isFrameAt, lookupOffset, type SegmentPlace } from './offset-index.ts';
+import type { PassedPlaces } from './passed-places.ts';
 import { followWith, headerAt } from './damage-scan.ts';
 import { markFromStores } from './mark-from-stores.ts';
 import { framesAsText } from './record-text.ts';
@@ -28,6 +29,8 @@ export interface ReaderOptions {
   readonly onDamage: 'stop' | 'skip';
   /** Settles what a dead writer left if that can be done at once; resolves to false when it cannot. */
   readonly settle: () => Promise<boolean>;
+  /** What readers of the topic have come by: looked up where the index does not help, and added to. */
+  readonly places: PassedPlaces;
 }
 
 export interface ReadLimits {
@@ -105,6 +108,7 @@ const HINT_COUNT = 256;
 
 export class LogReader {
   readonly #context: TopicContext;
+  readonly #places: PassedPlaces;
   readonly #options: ReaderOptions;
   /** Undefined where there is none. */
   #markFile: FileHandle | undefined;
@@ -149,6 +153,7 @@ export class LogReader {
   ) {
     this.#context = context;
     this.#options = options;
+    this.#places = options.places;
     this.#markFile = state.markFile;
     this.#mark = state.mark;
     this.#isMarkAssumed = state.isAssumed;
@@ -306,6 +311,7 @@ export class LogReader {
       const arrived = this.#arrive();
       if (arrived.type !== 'cursor') return arrived;
       const { cursor } = arrived;
+      this.#places.note(this.#segmentOf(cursor), cursor);
       const isSkipping = cursor.offset < this.#nextOffset;
       const step = isSkipping
         ? skipStep(cursor, this.#nextOffset)
@@ -400,19 +406,22 @@ export class LogReader {
     const store = openStoreIfThere(this.#context, baseOffset);
     if (store === undefined) return undefined;
     const endPosition = baseOffset === this.#mark.baseOffset ? this.#mark.position : store.status().sizeBytes;
-    const place = lookupOffset(this.#context, {
-      store,
-      baseOffset,
-      endPosition,
-      offset: this.#nextOffset,
-      useMap: baseOffset !== this.#mark.baseOffset,
-    });
+    const request = { store, baseOffset, endPosition, useMap: baseOffset !== this.#mark.baseOffset };
+    const indexed = lookupOffset(this.#context, { ...request, offset: this.#nextOffset });
+    const passed = this.#places.atMost(this.#segmentOf(request), this.#nextOffset);
+    const isPassedNearer =
+      passed !== undefined && passed.offset > indexed.offset && isFrameAt(request, passed);
+    const place = isPassedNearer ? passed : indexed;
     const generation = this.#peekMark()?.generation;
     if (generation !== undefined && generation !== this.#mark.generation) {
       store.close();
       return undefined;
     }
     return new SegmentCursor({ kernel: this.#context.kernel, store, baseOffset, endPosition, place });
+  }
+
+  #segmentOf({ baseOffset }: { baseOffset: number }): { generation: number; baseOffset: number } {
+    return { generation: this.#mark.generation, baseOffset };
   }
 
   /** A roll that was killed half-way leaves an empty store; a writer may then have gone on in the segment before it. */

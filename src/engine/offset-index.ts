@@ -5,7 +5,7 @@
  */
 import { decodeIndexEntry, INDEX_ENTRY_BYTES, type IndexEntry } from './format/index-entry.ts';
 import { FastQueueError } from './errors.ts';
-import { isSound, readFrameAt } from './frame-scanner.ts';
+import { isSound, readFrameAt, type SoundFrame } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { indexPath, type TopicContext } from './topic-directory.ts';
 
@@ -282,23 +282,23 @@ function greatestAtMost(
 
 /** The frame at Position has that Length and checks out at Offset. */
 function counts(request: LookupRequest, entry: IndexEntry): boolean {
-  if (entry.offset < request.baseOffset || entry.position >= request.endPosition) return false;
-  const frame = readFrameAt(request.store, {
-    position: entry.position,
-    offset: entry.offset,
-    endPosition: request.endPosition,
-    minTimestamp: -Infinity,
-  });
-  return isSound(frame) && frame.header.lengthField === entry.lengthField;
+  const frame = frameAt(request, entry);
+  return frame !== undefined && frame.header.lengthField === entry.lengthField;
+}
+
+/** Whether a frame that begins there checks out at that offset. */
+export function isFrameAt(request: LookupRequest, place: SegmentPlace): boolean {
+  return frameAt(request, place) !== undefined;
+}
+
+function frameAt(request: LookupRequest, { offset, position }: SegmentPlace): SoundFrame | undefined {
+  if (offset < request.baseOffset || position >= request.endPosition) return undefined;
+  const { store, endPosition } = request;
+  const frame = readFrameAt(store, { position, offset, endPosition, minTimestamp: -Infinity });
+  return isSound(frame) ? frame : undefined;
 }
 
 /** Of the frame that the entry names; too great where it does not count, so that the search goes left. */
 function timestampOf(request: LookupRequest, entry: IndexEntry): number {
-  const frame = readFrameAt(request.store, {
-    position: entry.position,
-    offset: entry.offset,
-    endPosition: request.endPosition,
-    minTimestamp: -Infinity,
-  });
-  return isSound(frame) ? frame.header.timestamp : Infinity;
+  return frameAt(request, entry)?.header.timestamp ?? Infinity;
 }

@@ -10,6 +10,7 @@ import { Log, type Ack, type AppendOptions, type BatchReport, type FramedBatch }
 import { LogReader } from './log-reader.ts';
 import { isDeleted, openMark, peekMark, readMark, writeMark } from './mark-file.ts';
 import { MAX_OFFSET, READ_CHUNK_BYTES } from './limits.ts';
+import { PassedPlaces } from './passed-places.ts';
 import { PayloadsSource, type RecordSource } from './record-sources.ts';
 import { applyRetention, retainTopic, type RetentionReport } from './retention.ts';
 import { firstTimestampOf, listSegments } from './segment-list.ts';
@@ -83,6 +84,7 @@ export interface TopicOptions {
 export class Topic {
   readonly #context: TopicContext;
   readonly #options: TopicOptions;
+  readonly #places = new PassedPlaces();
   #log: Log | undefined;
 
   /** Called by DataDirectory only, which has looked whether there is such a topic. */
@@ -137,6 +139,7 @@ export class Topic {
       from: options.from,
       onDamage: options.onDamage ?? 'stop',
       settle: () => settleIfFree(this.#context),
+      places: this.#places,
     });
   }
 

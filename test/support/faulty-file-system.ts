@@ -18,6 +18,8 @@ export class FaultyFileSystem implements FileSystem {
   readonly #fault: Fault | undefined;
   /** Changes of the disk that were asked for so far. */
   changeCount = 0;
+  /** Bytes that were read from files so far. */
+  readBytes = 0;
   /** Files open now, and the most at any time. */
   openCount = 0;
   mostOpen = 0;
@@ -117,7 +119,9 @@ class FaultyHandle implements FileHandle {
   }
 
   read(target: Uint8Array, position: number): number {
-    return this.#handle.read(target, position);
+    const byteCount = this.#handle.read(target, position);
+    this.#fileSystem.readBytes += byteCount;
+    return byteCount;
   }
 
   write(source: Uint8Array, position: number): number {
