@@ -268,7 +268,8 @@ export class Log {
       store: this.#activeSegment.store,
       mark,
     });
-    if (settled.baseOffset !== mark.baseOffset) await this.#openSegment(settled);
+    // Another segment, or this one without its tail: what it begins with and where its index ends may be others now.
+    await this.#openSegment(settled);
     this.#mark = settled;
   }
 

@@ -56,9 +56,19 @@ export class IndexWriter {
     this.#findEnd(segment.storeBytes);
   }
 
-  /** Goes on behind what another writer has written since. An index that cannot be read is left to itself. */
+  /**
+   * Goes on behind what another writer has written since, in another file where that writer had to drop this one. An
+   * index that cannot be read is left to itself.
+   */
   catchUp(storeBytes: number): void {
+    if (this.#file === undefined) return;
     try {
+      const { fileSystem } = this.#context;
+      const path = indexPath(this.#context, this.#baseOffset);
+      if (fileSystem.status(path)?.inode !== this.#file.status().inode) {
+        this.close();
+        this.#file = fileSystem.open(path, 'create');
+      }
       this.#findEnd(storeBytes);
     } catch (error) {
       if (!(error instanceof FastQueueError)) throw error;
@@ -115,6 +125,23 @@ export class IndexWriter {
   close(): void {
     this.#file?.close();
     this.#file = undefined;
+  }
+}
+
+/**
+ * Removes the index if it names a frame at `position` or behind it, where the store is about to be cut: entries that
+ * outlive their frames would be looked up in vain. An index that cannot be looked at or removed is left: it is a cache.
+ */
+export function dropIndexBeyond(context: TopicContext, cut: { baseOffset: number; position: number }): void {
+  try {
+    const file = openIndex(context, cut.baseOffset);
+    if (file === undefined) return;
+    const last = lastSoundEntry(file, { baseOffset: cut.baseOffset, storeBytes: Infinity });
+    file.close();
+    if (last !== undefined && last.entry.position >= cut.position)
+      context.fileSystem.unlink(indexPath(context, cut.baseOffset));
+  } catch (error) {
+    if (!(error instanceof FastQueueError)) throw error;
   }
 }
 

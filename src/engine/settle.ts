@@ -12,6 +12,7 @@ import { MARK_FLAG, type HighWatermark } from './format/high-watermark.ts';
 import { scanTail } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { isDeleted, isFailed, markUnsound, peekMark, refuseNewer, writeMark } from './mark-file.ts';
+import { dropIndexBeyond } from './offset-index.ts';
 import { pruneTornTails, QuarantineRun, type QuarantineReason } from './quarantine.ts';
 import { storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
 import { TopicLock } from './topic-lock.ts';
@@ -113,6 +114,7 @@ async function cutTail(
     });
     await run.seal({ nextOffset: mark.nextOffset, generation: mark.generation });
     writeMark(markFile, { ...mark, flags: mark.flags | MARK_FLAG.failed });
+    dropIndexBeyond(context, { baseOffset: mark.baseOffset, position: cut.endPosition });
     store.truncate(cut.endPosition);
   }
   await store.sync();
@@ -129,9 +131,10 @@ async function cutTail(
  * and nothing of the batch exists; on false the flag stays, or could not even be set, and the outcome is unknown.
  */
 export async function cutAfterFailure(log: LockedLog): Promise<boolean> {
-  const { mark, markFile, store } = log;
+  const { context, mark, markFile, store } = log;
   try {
     writeMark(markFile, { ...mark, flags: mark.flags | MARK_FLAG.failed });
+    dropIndexBeyond(context, mark);
     store.truncate(mark.position);
     await store.sync();
     writeMark(markFile, mark);

@@ -1,5 +1,6 @@
 /** From active to full to deleted: when a segment is sealed, and how a writer at work learns of other settings. */
 import { expect } from 'chai';
+import { writeFileSync } from 'node:fs';
 import { openDataDirectory } from '../../src/engine/data-directory.ts';
 import { ScratchTopic } from '../support/scratch-topic.ts';
 
@@ -31,6 +32,18 @@ describe('the life of a segment', () => {
     later(HOUR_MS + 60_000);
     await topic.append([Buffer.from('c')]);
     expect(scratch.files('.store')).to.have.lengthOf(2);
+    await topic.close();
+  });
+
+  it('does not end early because a dead writer has left half a record of another time at its beginning', async () => {
+    await (await scratch.open()).close();
+    const torn = Buffer.alloc(40);
+    torn.writeUInt32BE(100);
+    writeFileSync(scratch.path('00000000000000000000.store'), torn);
+    const topic = await scratch.open();
+    await topic.append([Buffer.from('a')]);
+    await topic.append([Buffer.from('b')]);
+    expect(scratch.files('.store')).to.have.lengthOf(1);
     await topic.close();
   });
 

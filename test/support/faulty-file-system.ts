@@ -16,6 +16,7 @@ export interface Fault {
 export class FaultyFileSystem implements FileSystem {
   readonly #disk = new NodeFileSystem({ map: false });
   readonly #fault: Fault | undefined;
+  #next: { readonly doing: string; readonly name: string } | undefined;
   /** Changes of the disk that were asked for so far. */
   changeCount = 0;
   /** Bytes that were read from files so far. */
@@ -33,11 +34,18 @@ export class FaultyFileSystem implements FileSystem {
   readonly appendRefusal = undefined;
   readonly locksAvailable = true;
 
+  /** The next change of that kind to a file of that name fails once. */
+  failNext(doing: string, name: string): void {
+    this.#next = { doing, name };
+  }
+
   /** Counts a change, and throws where the fault is due. */
   change(doing: string, path: string): void {
     this.changeCount += 1;
-    if (this.#fault === undefined) return;
-    const { at, type, errno = 'EIO' } = this.#fault;
+    const isNext = this.#next?.doing === doing && path.endsWith(this.#next.name);
+    if (isNext) this.#next = undefined;
+    if (this.#fault === undefined && !isNext) return;
+    const { at, type, errno = 'EIO' } = this.#fault ?? { at: this.changeCount, type: 'fail' };
     const isDue = type === 'die' ? this.changeCount >= at : this.changeCount === at;
     if (isDue)
       throw new FastQueueError(

@@ -1,0 +1,38 @@
+/** The lock of a consumer group, beside whoever replaces its file. */
+import { expect } from 'chai';
+import { renameSync, writeFileSync } from 'node:fs';
+import { openDataDirectory } from '../../src/engine/data-directory.ts';
+import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
+
+describe('the lock of a group', () => {
+  let scratch: ScratchTopic;
+
+  beforeEach(() => {
+    scratch = new ScratchTopic();
+  });
+
+  afterEach(() => {
+    scratch.remove();
+  });
+
+  it('is that of the file of its name: one that was replaced while somebody waited for it does not count', async () => {
+    const topic = await scratch.open();
+    const first = await topic.openGroup('g');
+    const waiting = topic.openGroup('g');
+    // By now the second waits for the lock of the file that is replaced here.
+    await new Promise(setImmediate);
+    const path = scratch.path('groups/g');
+    writeFileSync(`${path}.new`, '');
+    renameSync(`${path}.new`, path);
+    first.close();
+    const second = await waiting;
+    const hasty = await openDataDirectory(scratch.directory, { lockTimeoutMs: 50 }).openTopic(TOPIC, {
+      mode: 'read',
+    });
+    const third: unknown = await hasty.openGroup('g').catch((error: unknown) => error);
+    expect(third).to.include({ code: 'locked' });
+    second.close();
+    await hasty.close();
+    await topic.close();
+  });
+});
