@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { JSON_MEDIA_TYPE } from './media-types.ts';
 import { problemOf, type Problem } from './problem.ts';
+import { withoutAuthority } from './request-target.ts';
 
 /** The client went away before its answer: nobody is told. */
 export class ClientGone extends Error {}
@@ -92,10 +93,4 @@ export class Exchange {
     this.send(problem.status, [...problem.headers, ...(context.headers ?? [])], problem.body);
     return problem;
   }
-}
-
-/** A proxy's request names the whole address. */
-function withoutAuthority(url: string): string {
-  if (url.startsWith('/')) return url;
-  return /^https?:\/\/[^/?#]*(.*)$/s.exec(url)?.[1]?.replace(/^(?!\/)/, '/') ?? url;
 }

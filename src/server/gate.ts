@@ -5,6 +5,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { FastQueueError } from '../engine/index.ts';
+import { askedHost } from './request-target.ts';
 
 export interface GateOptions {
   /** What the server was told to bind to, and what it is bound to. */
@@ -49,18 +50,18 @@ export class Gate {
   /** @throws FastQueueError `malformed_request` for a header that came twice, `forbidden` for a name that is not ours */
   checkHost(request: IncomingMessage): void {
     refuseDuplicates(request.rawHeaders);
-    const { host } = request.headers;
-    if (host === undefined && request.httpVersion !== '1.0') {
+    if (request.headers.host === undefined && request.httpVersion !== '1.0') {
       throw new FastQueueError(
         'malformed_request',
         'A request of HTTP/1.1 names its Host. Nothing was written.',
       );
     }
+    const host = askedHost(request);
     if (!this.#options.isLoopback || (host !== undefined && this.#knownHosts.has(host))) return;
     if (host === undefined || !this.#names.has(nameOf(host))) {
       throw new FastQueueError(
         'forbidden',
-        `This server is bound to loopback and answers to ${[...this.#names].join(', ')}, not to the Host of this request.`,
+        `This server is bound to loopback and answers to ${[...this.#names].join(', ')}, not to the host that this request names.`,
       );
     }
     if (this.#knownHosts.size < MAX_REMEMBERED_HOSTS) this.#knownHosts.add(host);
@@ -72,7 +73,7 @@ export class Gate {
    * @throws FastQueueError `forbidden`
    */
   checkOrigin(request: IncomingMessage): readonly string[] {
-    const { origin, host } = request.headers;
+    const { origin } = request.headers;
     if (origin === undefined) {
       if (comesFromAnotherSite(request)) throw foreignPage();
       return this.#origins.size === 0 ? [] : ['Vary', 'Origin'];
@@ -87,7 +88,7 @@ export class Gate {
         'Origin',
       ];
     }
-    if (origin === `http://${host ?? ''}`) return [];
+    if (origin === `http://${askedHost(request) ?? ''}`) return [];
     throw foreignPage();
   }
 
