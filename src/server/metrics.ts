@@ -112,7 +112,7 @@ export class Metrics {
   async #makeRegistry(dataDirectory: DataDirectory): Promise<PromClientModule.Registry> {
     const client: PromClient = await import('prom-client');
     const registry = new client.Registry();
-    client.collectDefaultMetrics({ register: registry });
+    registerNodeMetrics(client, registry);
     this.#registerCounters(client, registry);
     registerGauges(client, registry, dataDirectory);
     for (const histogram of [
@@ -158,6 +158,21 @@ export class Metrics {
         for (const [code, count] of errors) this.inc({ code }, count);
       },
     });
+  }
+}
+
+/** Node's own. Processor time counts from the start of the process, though prom-client was not there then. */
+function registerNodeMetrics(client: PromClient, registry: PromClientModule.Registry): void {
+  const { user, system } = process.cpuUsage();
+  client.collectDefaultMetrics({ register: registry });
+  const spentMicros = {
+    process_cpu_user_seconds_total: user,
+    process_cpu_system_seconds_total: system,
+    process_cpu_seconds_total: user + system,
+  };
+  for (const [name, micros] of Object.entries(spentMicros)) {
+    const counter = registry.getSingleMetric(name);
+    if (counter instanceof client.Counter) counter.inc(micros / 1e6);
   }
 }
 
