@@ -14,7 +14,7 @@ import {
 } from '../engine/index.ts';
 import { followAsEvents } from './event-stream.ts';
 import { ClientGone, type Exchange } from './exchange.ts';
-import { cutWhenStalled, untilGoneOrStopping, write } from './flow.ts';
+import { cutWhenStalled, untilNobodyWaits, write } from './flow.ts';
 import {
   EVENT_STREAM_MEDIA_TYPE,
   JSON_MEDIA_TYPE,
@@ -72,7 +72,7 @@ async function waitForFirst(
     reader.nextOffset >= reader.mark.nextOffset && reader.nextOffset < range.untilOffset;
   if (query.waitMs === 0 || !isAtEnd()) return;
   const deadlineMs = Date.now() + query.waitMs;
-  const { signal, release } = untilGoneOrStopping(exchange, context.stopping);
+  const { signal, release } = untilNobodyWaits(exchange, context.stopping);
   try {
     while (isAtEnd()) {
       const outcome = await reader.waitForMore({

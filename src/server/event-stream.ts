@@ -12,7 +12,7 @@ import {
   type Topic,
 } from '../engine/index.ts';
 import { ClientGone, type Exchange } from './exchange.ts';
-import { untilGoneOrStopping, write } from './flow.ts';
+import { untilNobodyWaits, write } from './flow.ts';
 import { COMMENT_INTERVAL_MS } from './limits.ts';
 import { EVENT_STREAM_MEDIA_TYPE } from './media-types.ts';
 import { openRange, type MessagesQuery } from './messages-query.ts';
@@ -32,7 +32,7 @@ export async function followAsEvents(
   const { topic, query } = asked;
   if (query.waitMs > 0) throw invalid('A stream of events waits by itself: it takes no wait.');
   const { reader, range } = await openRange(topic, resumed(exchange, query), { isFollowing: true });
-  const { signal, release } = untilGoneOrStopping(exchange, context.stopping);
+  const { signal, release } = untilNobodyWaits(exchange, context.stopping);
   try {
     refuseDamageFirst(reader, range.untilOffset);
     exchange.begin(200, [
@@ -123,14 +123,14 @@ class EventStream {
 
   async #follow(bounds: StreamBounds): Promise<void> {
     let roomCount = bounds.maxRecords;
-    while (roomCount > 0 && !this.#signal.aborted) {
+    while (roomCount > 0 && !this.#context.stopping.aborted) {
       const step = this.#reader.readText(
         { maxBytes: PIECE_BYTES, maxRecords: roomCount, untilOffset: bounds.untilOffset },
         EVENTS,
         bounds.untilTimestamp,
       );
       if (step.type === 'end') {
-        if (this.#reader.nextOffset >= bounds.untilOffset) return;
+        if (this.#reader.nextOffset >= bounds.untilOffset || this.#signal.aborted) return;
         await this.#waitForMore();
       } else if (step.type === 'gap') {
         await this.#write(gapEvent(this.#topic.name, step));

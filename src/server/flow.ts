@@ -40,22 +40,28 @@ export function cutWhenStalled(exchange: Exchange, options: { stallTimeoutMs: nu
   exchange.response.socket?.setTimeout(options.stallTimeoutMs);
 }
 
-/** Aborted when the client goes away or the server stops. Call `release` when nobody listens any more. */
-export function untilGoneOrStopping(
+/**
+ * Aborted when nobody should be kept waiting: the client has gone away or has ended its side of the connection, which
+ * look the same until something is written, or the server stops. Call `release` when nobody listens any more.
+ */
+export function untilNobodyWaits(
   exchange: Exchange,
   stopping: AbortSignal,
 ): { signal: AbortSignal; release: () => void } {
-  const gone = new AbortController();
+  const waiting = new AbortController();
   const abort = (): void => {
-    gone.abort();
+    waiting.abort();
   };
+  const { socket } = exchange.request;
   exchange.response.once('close', abort);
+  socket.once('end', abort);
   stopping.addEventListener('abort', abort, { once: true });
-  if (stopping.aborted || exchange.isClosed) abort();
+  if (stopping.aborted || exchange.isClosed || socket.readableEnded) abort();
   return {
-    signal: gone.signal,
+    signal: waiting.signal,
     release: () => {
       exchange.response.off('close', abort);
+      socket.off('end', abort);
       stopping.removeEventListener('abort', abort);
     },
   };

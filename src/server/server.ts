@@ -7,6 +7,7 @@ import { isIP, Server as NetServer, type AddressInfo, type Socket } from 'node:n
 import type { Duplex } from 'node:stream';
 import { FastQueueError, type DataDirectory } from '../engine/index.ts';
 import { ClientGone, Exchange } from './exchange.ts';
+import { cutWhenStalled } from './flow.ts';
 import { Gate, PREFLIGHT_HEADERS } from './gate.ts';
 import { HealthCheck, stopping } from './health.ts';
 import { Maintenance } from './maintenance.ts';
@@ -174,6 +175,8 @@ export class FastQueueServer {
       connectionsCheckingInterval: Math.min(1000, requestTimeoutMs),
       noDelay: true,
     });
+    // A client that has said all it has to say (`nc -N`) still reads its answer: node ends the connection after it.
+    Object.assign(server, { httpAllowHalfOpen: true });
     server.maxHeadersCount = MAX_HEADER_COUNT;
     server.maxConnections = MAX_CONNECTIONS;
     server.on('connection', (socket) => {
@@ -192,6 +195,11 @@ export class FastQueueServer {
     });
     server.on('clientError', (error, socket) => {
       this.#refuseRaw(error, socket);
+    });
+    server.on('connect', (_, socket) => {
+      // Node has let go of the connection: from here on its errors are ours.
+      socket.on('error', () => socket.destroy());
+      this.#refuseRaw(Object.assign(new Error(), { code: ASKS_FOR_PROXY }), socket);
     });
     return server;
   }
@@ -286,6 +294,8 @@ export class FastQueueServer {
     const { statusCode: status } = response;
     const { durationMs } = outcome;
     this.#options.metrics.countRequest({ route: outcome.route?.path ?? 'none', method, status, durationMs });
+    // Answers whose bytes stand here wait for their reader as long as any other does.
+    if ((response.socket?.writableLength ?? 0) > 0) cutWhenStalled(exchange, this.#context);
     const { log } = this.#options;
     if (log.wantsRequests) log.request({ method, path: exchange.path, status, durationMs });
   }
@@ -338,6 +348,9 @@ export class FastQueueServer {
 /** Nothing of the answer is still to come, or can. */
 const isOver = (response: ServerResponse): boolean => response.writableFinished || response.destroyed;
 
+/** As the codes of node's own errors of a connection. */
+const ASKS_FOR_PROXY = 'CONNECT';
+
 const REASONS: Readonly<Record<number, string>> = {
   408: 'Request Timeout',
   431: 'Request Header Fields Too Large',
@@ -356,6 +369,8 @@ function refusalOf(error: NodeJS.ErrnoException): FastQueueError {
         'The request did not come wholly in time. Nothing was written.',
         { sideEffects: 'none' },
       );
+    case ASKS_FOR_PROXY:
+      return new FastQueueError('malformed_request', 'CONNECT asks for a proxy, and this server is none.');
     case undefined:
     default:
       return new FastQueueError(
