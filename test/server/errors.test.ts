@@ -59,26 +59,13 @@ function expectProblem(given: Given, code: ErrorCode, hidden: readonly string[])
 }
 
 describe('an error of serve', () => {
-  const sandbox = new Sandbox();
-  let server: Server;
-
-  before(async () => {
-    await sandbox.run([
-      'topics',
-      'create',
-      'short',
-      '--set',
-      'segmentBytes=1KiB',
-      '--set',
-      'retentionBytes=1KiB',
-    ]);
-    server = await Server.start(sandbox, ['--lock-timeout', '100ms']);
-    await server.publishLines('t', 'a\nb\nc');
+  const small = ['--set', 'segmentBytes=1KiB', '--set', 'retentionBytes=1KiB'];
+  const { sandbox, server } = Server.forAll(['--lock-timeout', '100ms'], {
+    prepare: (sandbox) => sandbox.run(['topics', 'create', 'short', ...small]),
   });
 
-  after(async () => {
-    await server.stop();
-    sandbox.remove();
+  before(async () => {
+    await server.publishLines('t', 'a\nb\nc');
   });
 
   const fileOf = (topic: string, name: string): string => join(sandbox.dataDirectory, topic, name);

@@ -7,22 +7,15 @@ const numbered = (from: number, count: number): string =>
   Array.from({ length: count }, (_, at) => `r${from + at}`).join('\n');
 
 describe('GET /topics/{topic}/messages as text/event-stream', () => {
-  const sandbox = new Sandbox();
+  const { sandbox, server } = Server.forAll();
   const streams: EventStream[] = [];
-  let server: Server;
 
   before(async () => {
-    server = await Server.start(sandbox);
     await server.publishLines('ten', numbered(0, 10));
   });
 
   afterEach(() => {
     for (const stream of streams.splice(0)) stream.close();
-  });
-
-  after(async () => {
-    await server.stop();
-    sandbox.remove();
   });
 
   const follow = async (path: string, headers: Record<string, string> = {}): Promise<EventStream> => {

@@ -4,7 +4,6 @@
  */
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { Sandbox } from '../cli/fastqueue.ts';
 import { parseAnswers, Server } from './serving.ts';
 
 const REQUESTS = 10_000;
@@ -277,20 +276,16 @@ const malformed = fc.oneof(
 const shown = (request: Buffer): string => JSON.stringify(request.toString('latin1').slice(0, 2000));
 
 describe('serve under malformed requests', () => {
-  const sandbox = new Sandbox();
-  let server: Server;
+  const { sandbox, server } = Server.forAll();
 
   before(async () => {
-    server = await Server.start(sandbox);
     await server.publishLines('t', 'a\nb\nc');
     await sandbox.run(['topics', 'create', 'empty']);
   });
 
   after(async () => {
-    const outcome = await server.stop();
-    sandbox.remove();
-    expect(outcome.status, outcome.stderr).to.equal(0);
-    expect(outcome.stderr).to.not.match(/^\s+at .*:\d+:\d+/m);
+    const { stderr } = await server.ended;
+    expect(stderr).to.not.match(/^\s+at .*:\d+:\d+/m);
   });
 
   /** Sends it, and says that nothing more comes once it was answered or nothing was; resolves with all that came. */

@@ -1,23 +1,19 @@
 /** GET /metrics: what a scraper accepts, and numbers that match what was done. */
 import { expect } from 'chai';
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { Sandbox } from '../cli/fastqueue.ts';
 import { parsePrometheusText, type MetricFamily } from './prometheus-text.ts';
 import { EventStream, Server } from './serving.ts';
 
+/** What the kernel says that a process has used since it began. */
+function processorSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
 describe('GET /metrics', () => {
-  const sandbox = new Sandbox();
-  let server: Server;
-
-  before(async () => {
-    server = await Server.start(sandbox);
-  });
-
-  after(async () => {
-    await server.stop();
-    sandbox.remove();
-  });
+  const { sandbox, server } = Server.forAll();
 
   async function scrape(): Promise<Map<string, MetricFamily>> {
     const { body, status, headers } = await server.get('/metrics');
@@ -59,6 +55,18 @@ describe('GET /metrics', () => {
       'nodejs_eventloop_lag_seconds',
     ]);
     for (const [name, { help }] of families) expect(help.length, name).to.be.greaterThan(5);
+  });
+
+  it('counts the time of the processor from the start of the process, whenever it is first asked', async () => {
+    const before = processorSeconds(server.child.pid as number);
+    const families = await scrape();
+    const after = processorSeconds(server.child.pid as number);
+    const total = valueOf(families, 'process_cpu_seconds_total');
+    // The kernel tells it in hundredths.
+    expect(total).to.be.within(before - 0.03, after + 0.03);
+    const parts = ['process_cpu_user_seconds_total', 'process_cpu_system_seconds_total'];
+    const sum = parts.reduce((seconds, name) => seconds + valueOf(families, name), 0);
+    expect(sum).to.be.closeTo(total, 0.001);
   });
 
   it('counts records and payload bytes in, and the batches that they shared', async () => {

@@ -2,9 +2,11 @@
 import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import type { ErrorCode } from '../../src/engine/errors.ts';
 import { Sandbox } from '../cli/fastqueue.ts';
 import { readTopicFiles } from '../support/log-files.ts';
-import { parseAnswers, Server, untilClosed, type Answer } from './serving.ts';
+import { expectProblem } from './answers.ts';
+import { parseAnswers, Server, untilClosed } from './serving.ts';
 
 const NDJSON = 'application/x-ndjson';
 const BATCH = 'application/vnd.fastqueue.records+json';
@@ -14,26 +16,10 @@ let topicCount = 0;
 const newTopic = (): string => `t${++topicCount}`;
 
 describe('POST /topics/{topic}/messages', () => {
-  const sandbox = new Sandbox();
-  let server: Server;
-
-  before(async () => {
-    server = await Server.start(sandbox, ['--max-body', '1MiB']);
-  });
-
-  after(async () => {
-    await server.stop();
-    sandbox.remove();
-  });
+  const { sandbox, server } = Server.forAll(['--max-body', '1MiB']);
 
   const stored = (topic: string): string[] =>
     readTopicFiles(join(sandbox.dataDirectory, topic)).map(({ payload }) => payload.toString('latin1'));
-
-  const expectProblem = (answer: Answer, status: number, code: string): void => {
-    expect(answer.status, answer.body.toString()).to.equal(status);
-    expect(answer.headers['content-type']).to.match(/^application\/problem\+json/);
-    expect(answer.json).to.include({ status, code, sideEffects: 'none' });
-  };
 
   describe('stores the body', () => {
     const everyByte = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
@@ -173,7 +159,7 @@ describe('POST /topics/{topic}/messages', () => {
   });
 
   describe('refuses', () => {
-    const cases: [string, string, Buffer | string, number, string][] = [
+    const cases: [string, string, Buffer | string, number, ErrorCode][] = [
       ['lines where there are none', NDJSON, '', 400, 'no_records'],
       ['a batch without records', BATCH, '{"records":[]}', 400, 'no_records'],
       ['a batch document that is no JSON', BATCH, '{"records":[', 400, 'malformed_input'],
@@ -260,17 +246,7 @@ describe('POST /topics/{topic}/messages', () => {
 });
 
 describe('POST beyond what a batch may hold', () => {
-  const sandbox = new Sandbox();
-  let server: Server;
-
-  before(async () => {
-    server = await Server.start(sandbox, ['--max-body', '32MiB']);
-  });
-
-  after(async () => {
-    await server.stop();
-    sandbox.remove();
-  });
+  const { sandbox, server } = Server.forAll(['--max-body', '32MiB']);
 
   it('is 413, and of many small records and one too large nothing is stored', async () => {
     await server.publish('t', 'kept');

@@ -6,7 +6,8 @@ import { request as httpRequest, Agent, type IncomingHttpHeaders, type IncomingM
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
-import { outcomeOf, seen, type Outcome, type RunOptions, type Sandbox } from '../cli/fastqueue.ts';
+import { expect } from 'chai';
+import { outcomeOf, Sandbox, seen, type Outcome, type RunOptions } from '../cli/fastqueue.ts';
 
 export type Json = Record<string, unknown>;
 
@@ -28,12 +29,15 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-export class Server {
-  readonly port: number;
+interface RunningServer {
   readonly child: ChildProcessWithoutNullStreams;
-  /** Resolves when the process has ended. */
   readonly ended: Promise<Outcome>;
+  readonly port: number;
+}
+
+export class Server {
   readonly #agent = new Agent({ keepAlive: true });
+  #running: RunningServer | undefined;
 
   /** Resolves when the server says that it listens. */
   static async start(
@@ -41,6 +45,36 @@ export class Server {
     flags: readonly string[] = [],
     options: RunOptions = {},
   ): Promise<Server> {
+    const server = new Server();
+    await server.#start(sandbox, flags, options);
+    return server;
+  }
+
+  /**
+   * One server for all tests of the `describe` that this is called in, on a data directory of its own. It starts before
+   * every hook that is named after it, and has to exit with 0.
+   *
+   * @param options.prepare run before the server starts
+   */
+  static forAll(
+    flags: readonly string[] = [],
+    options: { prepare?: (sandbox: Sandbox) => Promise<unknown> } = {},
+  ): { sandbox: Sandbox; server: Server } {
+    const sandbox = new Sandbox();
+    const server = new Server();
+    before(async () => {
+      await options.prepare?.(sandbox);
+      await server.#start(sandbox, flags, {});
+    });
+    after(async () => {
+      const outcome = await server.stop();
+      sandbox.remove();
+      expect(outcome.status, outcome.stderr).to.equal(0);
+    });
+    return { sandbox, server };
+  }
+
+  async #start(sandbox: Sandbox, flags: readonly string[], options: RunOptions): Promise<void> {
     const child = sandbox.start(['serve', '--port', '0', ...flags], options);
     const ended = outcomeOf(child);
     running.add(child);
@@ -53,13 +87,25 @@ export class Server {
     ]);
     const port = line === undefined ? undefined : /http:\/\/[^/"]*:(\d+)/.exec(line)?.[1];
     if (port === undefined) throw new Error(`serve did not listen: ${(await ended).stderr}`);
-    return new Server(child, ended, Number(port));
+    this.#running = { child, ended, port: Number(port) };
   }
 
-  private constructor(child: ChildProcessWithoutNullStreams, ended: Promise<Outcome>, port: number) {
-    this.child = child;
-    this.ended = ended;
-    this.port = port;
+  get #process(): RunningServer {
+    if (this.#running === undefined) throw new Error('the server was not started yet');
+    return this.#running;
+  }
+
+  get port(): number {
+    return this.#process.port;
+  }
+
+  get child(): ChildProcessWithoutNullStreams {
+    return this.#process.child;
+  }
+
+  /** Resolves when the process has ended. */
+  get ended(): Promise<Outcome> {
+    return this.#process.ended;
   }
 
   get url(): string {
@@ -124,11 +170,16 @@ export class Server {
     });
   }
 
-  /** Sends bytes on a connection of their own and gives back all that came until the server closed it. */
-  async exchange(bytes: Buffer | string): Promise<RawAnswer[]> {
+  /**
+   * Sends bytes on a connection of their own and gives back all that came until the server closed it.
+   *
+   * @param options.halfClose says behind the bytes that no more will come, as `nc -N` does
+   */
+  async exchange(bytes: Buffer | string, options: { halfClose?: boolean } = {}): Promise<RawAnswer[]> {
     const socket = await this.connect();
     const closed = untilClosed(socket);
-    socket.write(bytes);
+    if (options.halfClose === true) socket.end(bytes);
+    else socket.write(bytes);
     return parseAnswers(await closed);
   }
 

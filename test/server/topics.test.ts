@@ -2,7 +2,6 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
-import { Sandbox } from '../cli/fastqueue.ts';
 import { Server, type Json } from './serving.ts';
 
 const { version: VERSION } = JSON.parse(
@@ -10,17 +9,7 @@ const { version: VERSION } = JSON.parse(
 ) as { version: string };
 
 describe('topics of serve', () => {
-  const sandbox = new Sandbox();
-  let server: Server;
-
-  before(async () => {
-    server = await Server.start(sandbox);
-  });
-
-  after(async () => {
-    await server.stop();
-    sandbox.remove();
-  });
+  const { sandbox, server } = Server.forAll();
 
   const shownByCommand = async (topic: string): Promise<Json> => {
     const { stdout } = await sandbox.run(['topics', 'show', topic, '--json']);
