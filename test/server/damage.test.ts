@@ -1,9 +1,7 @@
 /** A damaged log over HTTP: what is sound comes, what is not is named, and nothing is passed over in silence. */
 import { expect } from 'chai';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Sandbox } from '../cli/fastqueue.ts';
-import { framePositions } from '../support/recovery-scene.ts';
+import { damageRecord } from './damaging.ts';
 import { EventStream, Server, type Answer } from './serving.ts';
 
 const RECORDS = 10;
@@ -17,22 +15,13 @@ describe('serve on a damaged topic', () => {
     sandbox = new Sandbox();
     server = await Server.start(sandbox);
     await server.publishLines('t', Array.from({ length: RECORDS }, (_, at) => `record ${at}`).join('\n'));
-    damage(DAMAGED);
+    damageRecord(sandbox, { topic: 't', offset: DAMAGED });
   });
 
   afterEach(async () => {
     await server.stop();
     sandbox.remove();
   });
-
-  /** Changes one byte of a record's payload. */
-  function damage(offset: number): void {
-    const path = join(sandbox.dataDirectory, 't', `${'0'.repeat(20)}.store`);
-    const store = readFileSync(path);
-    const at = (framePositions(store)[offset] as number) + 16;
-    store.writeUInt8(store.readUInt8(at) ^ 1, at);
-    writeFileSync(path, store);
-  }
 
   const messages = (query: string, accept = 'application/json'): Promise<Answer> =>
     server.get(`/topics/t/messages${query}`, { accept });

@@ -1,14 +1,14 @@
 /** Every error code that the server can give, given: one problem document each, as the table of errors says it. */
 import { expect } from 'chai';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ERROR_TABLE, type ErrorCode } from '../../src/engine/errors.ts';
 import { NodeFileSystem } from '../../src/engine/io/node-file-system.ts';
 import { Sandbox } from '../cli/fastqueue.ts';
 import { checksumOf } from '../support/log-files.ts';
 import { Mounts } from '../support/mounts.ts';
-import { framePositions } from '../support/recovery-scene.ts';
 import { describeWith } from '../support/root-tests.ts';
+import { damageRecord } from './damaging.ts';
 import { Server, type Answer, type Json, type RawAnswer } from './serving.ts';
 
 const FIRST_STORE = `${'0'.repeat(20)}.store`;
@@ -72,10 +72,7 @@ describe('an error of serve', () => {
 
   async function damagedTopic(topic: string): Promise<void> {
     await server.publishLines(topic, 'a\nb\nc');
-    const store = readFileSync(fileOf(topic, FIRST_STORE));
-    const at = (framePositions(store)[1] as number) + 16;
-    store.writeUInt8(store.readUInt8(at) ^ 1, at);
-    writeFileSync(fileOf(topic, FIRST_STORE), store);
+    damageRecord(sandbox, { topic, offset: 1 });
   }
 
   const provoke: Partial<Record<ErrorCode, () => Promise<Given>>> = {

@@ -7,6 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { expect } from 'chai';
+import { expectDescribed } from './described.ts';
 import { outcomeOf, Sandbox, seen, type Outcome, type RunOptions } from '../cli/fastqueue.ts';
 
 export type Json = Record<string, unknown>;
@@ -116,9 +117,12 @@ export class Server {
   async request(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
     const answer = await this.open(method, path, options);
     const body = await bytesOf(answer);
+    const { statusCode, headers } = answer;
+    const status = statusCode as number;
+    expectDescribed({ method, target: path }, { status, headers, body });
     return {
-      status: answer.statusCode as number,
-      headers: answer.headers,
+      status,
+      headers,
       body,
       get json() {
         return JSON.parse(body.toString()) as Json;

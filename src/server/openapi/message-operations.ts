@@ -62,11 +62,14 @@ const RANGE_HEADERS: Json = {
   Link: { description: 'The next range, `rel="next"`.', schema: { type: 'string' } },
 };
 
-const RANGE_ONLY_HEADERS: Json = {
+const TAG_HEADERS: Json = {
   ETag: {
     description: 'Of a range below the end: another after a recovery or when the topic was made anew.',
     schema: { type: 'string' },
   },
+};
+
+const RANGE_ONLY_HEADERS: Json = {
   'FastQueue-Stopped-At': {
     description: 'The offset whose damage ended the answer early.',
     schema: { type: 'integer' },
@@ -119,7 +122,7 @@ export const CONSUME: Json = {
   responses: {
     '200': {
       description: 'The records, none at the end of the topic.',
-      headers: { ...RANGE_HEADERS, ...RANGE_ONLY_HEADERS },
+      headers: { ...RANGE_HEADERS, ...TAG_HEADERS, ...RANGE_ONLY_HEADERS },
       content: {
         [JSON_MEDIA_TYPE]: { schema: schema('Messages') },
         [NDJSON_MEDIA_TYPE]: {
@@ -136,7 +139,10 @@ export const CONSUME: Json = {
       },
     },
     '204': { description: `At the end of the topic, as ${OCTETS_MEDIA_TYPE}.`, headers: RANGE_HEADERS },
-    '304': { description: 'The range is what If-None-Match names.', headers: RANGE_HEADERS },
+    '304': {
+      description: 'The range is what If-None-Match names.',
+      headers: { ...RANGE_HEADERS, ...TAG_HEADERS },
+    },
     ...problems([
       ...READ_CODES,
       'invalid_argument',
