@@ -194,10 +194,18 @@ describe('an answer of GET /topics/{topic}/messages', () => {
         expect(before.headers.etag).to.match(/^W\//);
     });
 
+    it('spares the payload itself, too', async () => {
+      const path = '/topics/ten/messages?offset=0&limit=1';
+      const { headers } = await server.get(path, OCTETS);
+      const same = await server.get(path, { ...OCTETS, 'if-none-match': headers.etag as string });
+      expect([same.status, same.body.length]).to.deep.equal([304, 0]);
+    });
+
     it('never spares the body where there may be more: a range that reaches the end', async () => {
       await server.publish('reaching', 'a');
       const path = '/topics/reaching/messages?offset=0';
       const { headers } = await server.get(path);
+      expect(headers).to.not.have.property('etag');
       await server.publish('reaching', 'b');
       const again = await server.get(path, { 'if-none-match': headers.etag ?? '*' });
       expect(offsetsOf(again)).to.deep.equal([0, 1]);

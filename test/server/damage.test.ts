@@ -140,6 +140,9 @@ describe('serve on a damaged topic', () => {
       const stream = await EventStream.open(server, '/topics/t/messages');
       const events = await stream.take(RECORDS - 1);
       stream.close();
+      const [gap] = events.filter(({ event }) => event === 'gap');
+      expect(gap?.id, 'a client that comes back goes on behind it').to.equal(String(DAMAGED));
+      expect(gap?.data).to.include({ type: 'gap', offset: DAMAGED });
       const records = events.filter(({ event }) => event === undefined || event === 'message');
       expect(records.map(({ id }) => id))
         .to.include.members(['4', '6'])

@@ -99,6 +99,14 @@ describe('GET /topics/{topic}/messages as text/event-stream', () => {
       expect(idsOf(events)).to.deep.equal(Array.from({ length: 80 }, (_, at) => String(at)));
   });
 
+  it('ends after as many records as limit says, and at the end of a range', async () => {
+    await server.publishLines('bounded', 'a\nb\nc\nd');
+    for (const query of ['limit=2', 'offset=0:2']) {
+      const stream = await follow(`/topics/bounded/messages?${query}`);
+      expect(idsOf(await stream.take(3)), query).to.deep.equal(['0', '1']);
+    }
+  });
+
   for (const id of ['abc', '-1', '1.5', '99999999999999999999']) {
     it(`answers 400 to "Last-Event-ID: ${id}", which no event had`, async () => {
       const answer = await server.get('/topics/ten/messages', {

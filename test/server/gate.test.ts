@@ -117,6 +117,8 @@ describe('serve, who may ask', () => {
       expect(posted.headers['access-control-allow-origin']).to.equal('https://app.example');
       expect(posted.headers.vary).to.match(/\borigin\b/i);
       expect(posted.headers['access-control-expose-headers']).to.match(/fastqueue-next-offset/i);
+      const unasked = await named.get('/topics');
+      expect(unasked.headers.vary, 'a cache keeps apart what another origin may not read').to.equal('Origin');
       const preflight = await named.request('OPTIONS', '/topics/t/messages', {
         headers: {
           ...headers,

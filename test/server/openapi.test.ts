@@ -50,7 +50,11 @@ describe('GET /openapi.json', () => {
       headers: { 'if-none-match': headers.etag as string },
     });
     await ask('GET', messages, accept('application/x-ndjson'));
-    await ask('GET', `${messages}?limit=1`, accept('application/octet-stream'));
+    const octets = { accept: 'application/octet-stream' };
+    const record = await ask('GET', `${messages}?limit=1`, { headers: octets });
+    await ask('GET', `${messages}?limit=1`, {
+      headers: { ...octets, 'if-none-match': record.headers.etag as string },
+    });
     await ask('GET', `${messages}?limit=1&offset=end`, accept('application/octet-stream'));
     const stream = await EventStream.open(server, `${messages}?limit=1`, { 'last-event-id': '0' });
     note(`GET ${messages.replace('/t/', '/{topic}/')}`, {

@@ -6,7 +6,7 @@ import type { ErrorCode } from '../../src/engine/errors.ts';
 import { Sandbox } from '../cli/fastqueue.ts';
 import { readTopicFiles } from '../support/log-files.ts';
 import { expectProblem } from './answers.ts';
-import { parseAnswers, Server, untilClosed } from './serving.ts';
+import { parseAnswers, Server, untilClosed, type Answer } from './serving.ts';
 
 const NDJSON = 'application/x-ndjson';
 const BATCH = 'application/vnd.fastqueue.records+json';
@@ -134,6 +134,17 @@ describe('POST /topics/{topic}/messages', () => {
       const third = await server.publish(topic, 'c', { 'FastQueue-Expected-Offset': '2' });
       expect(third.status).to.equal(201);
       expect(stored(topic)).to.deep.equal(['a', 'b', 'c']);
+    });
+
+    it('holds for a body of many lines as it does for a few', async () => {
+      const topic = newTopic();
+      const lines = 'x'.repeat(99).concat('\n').repeat(1000);
+      const ask = (offset: number): Promise<Answer> =>
+        server.publishLines(topic, lines, { 'FastQueue-Expected-Offset': String(offset) });
+      expect((await ask(0)).json).to.include({ offset: 0, count: 1000 });
+      expectProblem(await ask(0), 412, 'condition_failed');
+      expect((await ask(1000)).json).to.include({ offset: 1000 });
+      expect(stored(topic)).to.have.length(2000);
     });
 
     it('is met by one of many that ask for the same offset at once', async () => {

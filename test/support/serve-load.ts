@@ -164,11 +164,12 @@ export async function serveFullDiskRounds(
   const mounts = new Mounts();
   const acknowledged = new Map<number, string>();
   let refused = 0;
+  let server: Server | undefined;
   try {
     const disk = mounts.tmpfs('small', '64m');
     const dataDirectory = join(disk, 'data');
     await sandbox.run(['topics', 'create', 't', '-d', dataDirectory, '--set', 'segmentBytes=1MB']);
-    const server = await Server.start(sandbox, ['-d', dataDirectory]);
+    server = await Server.start(sandbox, ['-d', dataDirectory]);
     for (let round = 0; round < rounds; round++) {
       expect((await server.get('/health')).json).to.include({ status: 'ok' });
       const filler = join(disk, 'filler');
@@ -202,6 +203,8 @@ export async function serveFullDiskRounds(
     checkLog(dataDirectory, acknowledged);
     return { acknowledged: acknowledged.size, refused };
   } finally {
+    // Should a round have failed, its clients end with the server that they ask.
+    await server?.stop('SIGKILL');
     mounts.remove();
     sandbox.remove();
   }

@@ -69,11 +69,14 @@ const TAG_HEADERS: Json = {
   },
 };
 
-const RANGE_ONLY_HEADERS: Json = {
+const STOPPED_HEADERS: Json = {
   'FastQueue-Stopped-At': {
     description: 'The offset whose damage ended the answer early.',
     schema: { type: 'integer' },
   },
+};
+
+const RECORD_HEADERS: Json = {
   'FastQueue-Offset': { description: `${OCTETS_MEDIA_TYPE} only.`, schema: { type: 'integer' } },
   'FastQueue-Timestamp': { description: `${OCTETS_MEDIA_TYPE} only.`, schema: { type: 'integer' } },
 };
@@ -122,7 +125,7 @@ export const CONSUME: Json = {
   responses: {
     '200': {
       description: 'The records, none at the end of the topic.',
-      headers: { ...RANGE_HEADERS, ...TAG_HEADERS, ...RANGE_ONLY_HEADERS },
+      headers: { ...RANGE_HEADERS, ...TAG_HEADERS, ...RECORD_HEADERS, ...STOPPED_HEADERS },
       content: {
         [JSON_MEDIA_TYPE]: { schema: schema('Messages') },
         [NDJSON_MEDIA_TYPE]: {
@@ -141,7 +144,7 @@ export const CONSUME: Json = {
     '204': { description: `At the end of the topic, as ${OCTETS_MEDIA_TYPE}.`, headers: RANGE_HEADERS },
     '304': {
       description: 'The range is what If-None-Match names.',
-      headers: { ...RANGE_HEADERS, ...TAG_HEADERS },
+      headers: { ...RANGE_HEADERS, ...TAG_HEADERS, ...RECORD_HEADERS },
     },
     ...problems([
       ...READ_CODES,

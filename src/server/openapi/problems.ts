@@ -35,6 +35,8 @@ export const WRITE_CODES: readonly ErrorCode[] = [
   'data_directory_not_found',
 ];
 
+export const RETRY_AFTER: Json = { 'Retry-After': { schema: { type: 'integer' } } };
+
 /** One answer for each status, naming the codes that come with it. */
 export function problems(codes: readonly ErrorCode[]): Json {
   const byStatus = new Map<number, ErrorCode[]>();
@@ -49,9 +51,7 @@ export function problems(codes: readonly ErrorCode[]): Json {
         String(status),
         {
           description: ofStatus.map((code) => `\`${code}\`: ${ERROR_TABLE[code].title}`).join('; '),
-          ...(ofStatus.some((code) => ERROR_TABLE[code].retryable)
-            ? { headers: { 'Retry-After': { schema: { type: 'integer' } } } }
-            : {}),
+          ...(ofStatus.some((code) => ERROR_TABLE[code].retryable) ? { headers: RETRY_AFTER } : {}),
           content: json(schema('Problem'), PROBLEM_MEDIA_TYPE),
         },
       ]),

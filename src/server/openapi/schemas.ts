@@ -34,6 +34,35 @@ const SETTINGS_CHANGE: Json = {
   additionalProperties: false,
 };
 
+const SERVER_FACTS: Json = {
+  version: { type: 'string' },
+  uptimeSeconds: { type: 'integer' },
+  topics: { type: 'integer' },
+};
+
+const PROBLEM: Json = {
+  type: { type: 'string', format: 'uri' },
+  title: { type: 'string' },
+  status: { type: 'integer' },
+  detail: { type: 'string', description: 'What is wrong and what to do.' },
+  instance: { type: 'string' },
+  code: { enum: Object.keys(ERROR_TABLE) },
+  retryable: { type: 'boolean', description: 'The same request may succeed later.' },
+  sideEffects: { enum: ['none', 'unknown'], description: 'Whether anything may have been stored.' },
+};
+
+/** Where the problem is about a topic. */
+const PROBLEM_DETAILS: Json = {
+  topic: { type: 'string' },
+  offset: { type: 'integer' },
+  startOffset: { type: 'integer' },
+  endOffset: { type: 'integer' },
+  nextReadable: { type: 'integer' },
+  nextOffset: { type: 'integer' },
+  expectedOffset: { type: 'integer' },
+  actualOffset: { type: 'integer' },
+};
+
 export const SCHEMAS: Json = {
   Ack: object({
     topic: { type: 'string' },
@@ -108,40 +137,14 @@ export const SCHEMAS: Json = {
     oneOf: [SETTINGS_CHANGE, { ...object({ settings: SETTINGS_CHANGE }), additionalProperties: false }],
   },
   Health: object({
+    ...SERVER_FACTS,
     status: { const: 'ok' },
-    version: { type: 'string' },
-    uptimeSeconds: { type: 'integer' },
-    topics: { type: 'integer' },
     dataDir: { enum: ['writable', 'read-only'] },
   }),
-  Problem: object(
-    {
-      type: { type: 'string', format: 'uri' },
-      title: { type: 'string' },
-      status: { type: 'integer' },
-      detail: { type: 'string', description: 'What is wrong and what to do.' },
-      instance: { type: 'string' },
-      code: { enum: Object.keys(ERROR_TABLE) },
-      retryable: { type: 'boolean', description: 'The same request may succeed later.' },
-      sideEffects: { enum: ['none', 'unknown'], description: 'Whether anything may have been stored.' },
-      topic: { type: 'string' },
-      offset: { type: 'integer' },
-      startOffset: { type: 'integer' },
-      endOffset: { type: 'integer' },
-      nextReadable: { type: 'integer' },
-      nextOffset: { type: 'integer' },
-      expectedOffset: { type: 'integer' },
-      actualOffset: { type: 'integer' },
-    },
-    [
-      'topic',
-      'offset',
-      'startOffset',
-      'endOffset',
-      'nextReadable',
-      'nextOffset',
-      'expectedOffset',
-      'actualOffset',
-    ],
-  ),
+  HealthProblem: object({
+    ...PROBLEM,
+    ...SERVER_FACTS,
+    dataDir: { enum: ['full', 'not writable', 'missing', 'writable', 'failing'] },
+  }),
+  Problem: object({ ...PROBLEM, ...PROBLEM_DETAILS }, Object.keys(PROBLEM_DETAILS)),
 };

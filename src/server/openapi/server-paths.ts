@@ -3,7 +3,7 @@
  */
 import { PROBLEM_MEDIA_TYPE } from '../media-types.ts';
 import { json, schema, type Json } from './parts.ts';
-import { problems } from './problems.ts';
+import { problems, RETRY_AFTER } from './problems.ts';
 
 export const SERVER_PATHS: Json = {
   '/health': {
@@ -15,7 +15,8 @@ export const SERVER_PATHS: Json = {
         '200': { description: 'It can.', content: json(schema('Health')) },
         '503': {
           description: 'It cannot: `code` says why, and it goes on by itself when it can.',
-          content: json(schema('Problem'), PROBLEM_MEDIA_TYPE),
+          headers: RETRY_AFTER,
+          content: json(schema('HealthProblem'), PROBLEM_MEDIA_TYPE),
         },
         ...without('503', problems(['invalid_argument'])),
       },
