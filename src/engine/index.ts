@@ -73,6 +73,7 @@ export {
   type SettingName,
   type TopicSettings,
 } from './settings.ts';
+export { topicReport, type TopicReport } from './topic-report.ts';
 export type { GapEntry, RecordEntry, RecordsOptions, Topic, TopicStatus } from './topic.ts';
 export { checkTopicSettings as parseTopicSettings, parseVariable } from './topic-settings.ts';
 export type { Finding, FindingCode, OffsetRange as FindingOffsets } from './verification/findings.ts';

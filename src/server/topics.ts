@@ -5,9 +5,10 @@ import {
   FastQueueError,
   parseTime,
   parseTopicSettings,
+  topicReport,
   type Topic,
+  type TopicReport,
   type TopicSettings,
-  type TopicStatus,
 } from '../engine/index.ts';
 import type { Exchange } from './exchange.ts';
 import { JSON_MEDIA_TYPE } from './media-types.ts';
@@ -16,33 +17,17 @@ import { parseQuery } from './query.ts';
 import type { ServerContext } from './server-context.ts';
 
 /** Where a topic begins and ends and what it holds. */
-function boundsAsJson(status: TopicStatus): object {
-  return {
-    topic: status.topic,
-    startOffset: status.startOffset,
-    endOffset: status.nextOffset,
-    count: status.count,
-    bytes: status.bytes,
-    segments: status.segments,
-    firstTimestamp: status.firstTimestamp ?? null,
-    lastTimestamp: status.lastTimestamp ?? null,
-  };
+function boundsAsJson(report: TopicReport): object {
+  const { topic, startOffset, nextOffset, count, bytes, segments, firstTimestamp, lastTimestamp } = report;
+  return { topic, startOffset, endOffset: nextOffset, count, bytes, segments, firstTimestamp, lastTimestamp };
 }
 
-function topicAsJson(status: TopicStatus): object {
-  return {
-    ...boundsAsJson(status),
-    id: status.id ?? null,
-    generation: status.generation,
-    settings: status.settings,
-    groups: status.groups.map(({ name, nextOffset, behind, storedAt }) => ({
-      name,
-      nextOffset: nextOffset ?? null,
-      behind: behind ?? null,
-      storedAt: storedAt ?? null,
-    })),
-  };
+function topicAsJson(report: TopicReport): object {
+  const { id, generation, settings, groups } = report;
+  return { ...boundsAsJson(report), id, generation, settings, groups };
 }
+
+const reportOf = async (topic: Topic): Promise<TopicReport> => topicReport(await topic.status());
 
 const openToRead = (context: ServerContext, name: string): Promise<Topic> =>
   context.dataDirectory.openTopic(name, { mode: 'read' });
@@ -54,7 +39,7 @@ export async function listTopics(context: ServerContext, exchange: Exchange): Pr
   for (const name of context.dataDirectory.listTopics()) {
     try {
       const topic = await openToRead(context, name);
-      topics.push(boundsAsJson(await topic.status()));
+      topics.push(boundsAsJson(await reportOf(topic)));
     } catch (error) {
       if (!(error instanceof FastQueueError)) throw error;
       // Deleted since it was listed.
@@ -67,14 +52,14 @@ export async function listTopics(context: ServerContext, exchange: Exchange): Pr
 export async function showTopic(context: ServerContext, exchange: Exchange, name: string): Promise<void> {
   parseQuery(exchange.search, []);
   const topic = await openToRead(context, name);
-  exchange.sendJson(200, topicAsJson(await topic.status()));
+  exchange.sendJson(200, topicAsJson(await reportOf(topic)));
 }
 
 export async function showOffsets(context: ServerContext, exchange: Exchange, name: string): Promise<void> {
   const { timestamp } = parseQuery(exchange.search, ['timestamp']);
   const timestampMs = timestamp === undefined ? undefined : parseTime(timestamp, Date.now());
   const topic = await openToRead(context, name);
-  const bounds = boundsAsJson(await topic.status());
+  const bounds = boundsAsJson(await reportOf(topic));
   const found = timestampMs === undefined ? {} : { offset: await topic.offsetAtTime(timestampMs) };
   exchange.sendJson(200, { ...bounds, ...found });
 }
@@ -94,7 +79,7 @@ export async function putTopic(context: ServerContext, exchange: Exchange, name:
   }
   try {
     if (!isNew && Object.keys(settings).length > 0) await topic.changeSettings(settings);
-    const document = topicAsJson(await topic.status());
+    const document = topicAsJson(await reportOf(topic));
     if (isNew) exchange.sendJson(201, document, ['Location', `/topics/${name}`]);
     else exchange.sendJson(200, document);
   } finally {

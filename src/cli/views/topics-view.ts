@@ -6,6 +6,7 @@ import {
   formatSize,
   formatTime,
   SETTINGS,
+  topicReport,
   type TopicStatus,
 } from '../../engine/index.ts';
 import { alignColumns } from './columns.ts';
@@ -49,26 +50,7 @@ export function topicDetails(topic: TopicStatus): string {
 
 /** The same as an object; field names are stable. */
 export function topicAsJson(topic: TopicStatus): object {
-  return {
-    type: 'topic',
-    topic: topic.topic,
-    id: topic.id ?? null,
-    count: topic.count,
-    startOffset: topic.startOffset,
-    nextOffset: topic.nextOffset,
-    segments: topic.segments,
-    bytes: topic.bytes,
-    firstTimestamp: topic.firstTimestamp ?? null,
-    lastTimestamp: topic.lastTimestamp ?? null,
-    generation: topic.generation,
-    settings: topic.settings,
-    groups: topic.groups.map(({ name, nextOffset, behind, storedAt }) => ({
-      name,
-      nextOffset: nextOffset ?? null,
-      behind: behind ?? null,
-      storedAt: storedAt ?? null,
-    })),
-  };
+  return { type: 'topic', ...topicReport(topic) };
 }
 
 function settingRows(topic: TopicStatus): string[][] {
