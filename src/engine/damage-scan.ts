@@ -26,6 +26,23 @@ export interface MovedFrame {
   readonly offset: number;
   /** Offsets that it stands for; 1 unless it says otherwise. */
   readonly offsetCount?: number;
+  /** Of its last frame, where that was looked at. */
+  readonly timestamp?: number;
+}
+
+/** The same, with what tells it apart from another that checks out at the same offset. */
+export interface StandingFrame extends Required<MovedFrame> {
+  readonly checksum: number;
+}
+
+/** The frames inside a hole that follow one another by their own lengths from its beginning. */
+export interface HoleContents {
+  /** Those that check out at offsets that are missing in this hole, by offset. */
+  readonly moved: readonly StandingFrame[];
+  /** Those that check out at another offset of the log. None where the hole is not full of frames, one for each record. */
+  readonly strays: readonly StandingFrame[];
+  /** How many check out nowhere. */
+  readonly unexplainedCount: number;
 }
 
 /** Bytes that are no good frames, and the offsets that are missing between what stands before and behind them. */
@@ -161,53 +178,109 @@ export function followWith(
 }
 
 /**
- * Frames inside a hole that follow one another by their own lengths from its beginning and check out at offsets that are
- * missing there. None where their times would go back once they stand in order.
+ * Looks into a hole for frames that belong elsewhere. None belongs here where their times would go back once they stand
+ * in order.
+ *
+ * @param log the offsets that the log has: where a stray may belong
  */
-export function framesWithin(store: FileHandle, hole: Hole): MovedFrame[] {
-  const found: (MovedFrame & { timestamp: number })[] = [];
-  for (let position = hole.position; position + FRAME_HEADER_BYTES <= hole.endPosition;) {
-    const header = headerAt(store, position);
-    if (header === undefined || position + header.frameBytes > hole.endPosition) break;
-    const isRecord = header.kind === FRAME_KIND.record && header.payloadBytes <= MAX_RECORD_BYTES;
-    if (!isRecord && header.kind !== FRAME_KIND.gap && header.kind !== FRAME_KIND.control) break;
-    const frame = solveAt(store, position, hole);
-    if (frame !== undefined) found.push({ ...frame, timestamp: header.timestamp });
-    position += header.frameBytes;
-  }
-  const ordered = found.sort((left, right) => left.offset - right.offset);
-  const times = [
-    hole.timestampBefore ?? -Infinity,
-    ...ordered.map(({ timestamp }) => timestamp),
-    hole.timestampAfter ?? Infinity,
-  ];
-  const isInOrder = times.every((time, number) => number === 0 || time >= (times[number - 1] as number));
-  return isInOrder
-    ? ordered.map(({ position, bytes, offset, offsetCount }) => ({
-        position,
-        bytes,
-        offset,
-        offsetCount: offsetCount ?? 1,
-      }))
-    : [];
+export function framesWithin(
+  store: FileHandle,
+  hole: Hole,
+  log: { offset: number; nextOffset: number },
+): HoleContents {
+  const frames = walkHole(store, hole);
+  const nearby = {
+    offset: Math.max(log.offset, hole.offset - SOLVABLE_OFFSETS / 2),
+    nextOffset: Math.min(log.nextOffset, hole.offset + SOLVABLE_OFFSETS / 2),
+  };
+  const own = frames.flatMap((frame) => solveIn(frame, hole) ?? []);
+  const moved = own.sort((left, right) => left.offset - right.offset);
+  const movedPositions = new Set(moved.map(({ position }) => position));
+  const others = frames.filter(({ position }) => !movedPositions.has(position));
+  const last = frames.at(-1);
+  const isFull = last !== undefined && last.position + last.bytes === hole.endPosition;
+  // A payload may be a store: the frames of it are no records of the log, and are more than are missing here.
+  const isOneEach = frames.length === 1 || frames.length === hole.nextOffset - hole.offset;
+  const strays = isFull && isOneEach ? others.flatMap((frame) => solveIn(frame, nearby) ?? []) : [];
+  return {
+    moved: isInOrder(moved, hole) ? moved : [],
+    strays,
+    unexplainedCount: others.length - strays.length,
+  };
 }
 
-function solveAt(store: FileHandle, position: number, hole: Hole): MovedFrame | undefined {
-  const bytes = Buffer.alloc(FRAME_HEADER_BYTES);
-  store.read(bytes, position);
-  const header = decodeFrameHeader(bytes, 0);
-  const offset = solvedOffset(store, position, hole);
-  const head = Buffer.alloc(Math.min(GAP_HEAD_BYTES, header.payloadBytes));
-  store.read(head, position + FRAME_HEADER_BYTES);
-  if (header.kind === FRAME_KIND.control || offset === undefined) return undefined;
-  const count = header.kind === FRAME_KIND.gap ? decodeGapPayload(head, header.payloadBytes)?.count : 1;
-  if (count === undefined || offset + count > hole.nextOffset) return undefined;
-  return { position, bytes: header.frameBytes, offset, offsetCount: count };
+/** Offsets among which a checksum tells one from all others. */
+const SOLVABLE_OFFSETS = 2 ** 32;
+
+/** True where times never go back from what stands before the hole, over these frames, to what stands behind it. */
+export function isInOrder(
+  frames: readonly { readonly timestamp: number }[],
+  around: Pick<Hole, 'timestampBefore' | 'timestampAfter'>,
+): boolean {
+  const times = [
+    around.timestampBefore ?? -Infinity,
+    ...frames.map(({ timestamp }) => timestamp),
+    around.timestampAfter ?? Infinity,
+  ];
+  return times.every((time, number) => number === 0 || time >= (times[number - 1] as number));
+}
+
+/** What stands at a place and looks like a frame; which offset it checks out at is still to be solved for. */
+interface UnsolvedFrame {
+  readonly position: number;
+  readonly bytes: number;
+  readonly header: Buffer;
+  readonly payloadChecksum: number;
+  /** Undefined where it stands for none: padding, and a gap whose count does not decode. */
+  readonly offsetCount: number | undefined;
+}
+
+/** Of a hole. Zeros would be frames of 16 bytes by their Length, and a hole of them may be as large as a disk. */
+const MAX_WALKED_FRAMES = 65_536;
+
+function walkHole(store: FileHandle, hole: Hole): UnsolvedFrame[] {
+  const frames: UnsolvedFrame[] = [];
+  let { position } = hole;
+  while (frames.length < MAX_WALKED_FRAMES && position + FRAME_HEADER_BYTES <= hole.endPosition) {
+    const bytes = Buffer.alloc(FRAME_HEADER_BYTES);
+    if (store.read(bytes, position) < FRAME_HEADER_BYTES) break;
+    const header = decodeFrameHeader(bytes, 0);
+    if (position + header.frameBytes > hole.endPosition) break;
+    const isRecord = header.kind === FRAME_KIND.record && header.payloadBytes <= MAX_RECORD_BYTES;
+    if (!isRecord && header.kind !== FRAME_KIND.gap && header.kind !== FRAME_KIND.control) break;
+    const head = Buffer.alloc(Math.min(GAP_HEAD_BYTES, header.payloadBytes));
+    const payload = { position: position + FRAME_HEADER_BYTES, byteCount: header.payloadBytes, head };
+    frames.push({
+      position,
+      bytes: header.frameBytes,
+      header: bytes,
+      payloadChecksum: payloadChecksum(store, payload),
+      offsetCount: isRecord ? 1 : countOf(header, head),
+    });
+    position += header.frameBytes;
+  }
+  return frames;
+}
+
+function countOf(header: ReturnType<typeof decodeFrameHeader>, head: Buffer): number | undefined {
+  return header.kind === FRAME_KIND.gap ? decodeGapPayload(head, header.payloadBytes)?.count : undefined;
+}
+
+function solveIn(
+  frame: UnsolvedFrame,
+  range: { offset: number; nextOffset: number },
+): StandingFrame | undefined {
+  const { position, bytes, header, offsetCount } = frame;
+  const offset = solveWithin(header, frame.payloadChecksum, range);
+  if (offset === undefined || offsetCount === undefined) return undefined;
+  if (offset + offsetCount > range.nextOffset) return undefined;
+  const { timestamp, checksum } = decodeFrameHeader(header, 0);
+  return { position, bytes, offset, offsetCount, timestamp, checksum };
 }
 
 const GAP_HEAD_BYTES = 9;
 
-/** The offset in the hole's range that a frame checks out at, if there is one. */
+/** The offset in a range that a frame checks out at, if there is one. */
 export function solvedOffset(
   store: FileHandle,
   position: number,
@@ -215,11 +288,22 @@ export function solvedOffset(
 ): number | undefined {
   const bytes = Buffer.alloc(FRAME_HEADER_BYTES);
   if (store.read(bytes, position) < FRAME_HEADER_BYTES) return undefined;
-  const payload = checksumOfPayload(store, position, decodeFrameHeader(bytes, 0).payloadBytes);
+  return solveWithin(
+    bytes,
+    checksumOfPayload(store, position, decodeFrameHeader(bytes, 0).payloadBytes),
+    range,
+  );
+}
+
+function solveWithin(
+  header: Buffer,
+  payload: number,
+  range: { offset: number; nextOffset: number },
+): number | undefined {
   if (Number.isNaN(payload)) return undefined;
   const [low, high] = [Math.floor(range.offset / 2 ** 32), Math.floor(range.nextOffset / 2 ** 32)];
   for (let highWord = low; highWord <= Math.min(high, low + 1); highWord++) {
-    const offset = solveFrameOffset(bytes, { payloadChecksum: payload, highWord });
+    const offset = solveFrameOffset(header, { payloadChecksum: payload, highWord });
     if (offset >= range.offset && offset < range.nextOffset) return offset;
   }
   return undefined;

@@ -8,7 +8,8 @@ import type { FileHandle, FileSystem } from '../../src/engine/io/file-system.ts'
 import { NodeFileSystem } from '../../src/engine/io/node-file-system.ts';
 import type { HighWatermark } from '../../src/engine/format/high-watermark.ts';
 import { peekMark } from '../../src/engine/mark-file.ts';
-import { recoverTopic, type RecoverReport } from '../../src/engine/recovery/recover.ts';
+import { recoverTopic, undoRecovery, type RecoverReport } from '../../src/engine/recovery/recover.ts';
+import { listRuns } from '../../src/engine/recovery/runs.ts';
 import { withRecoveryLock } from '../../src/engine/recovery/lock.ts';
 import { rollActive } from '../../src/engine/recovery/segments.ts';
 import type { LockHold } from '../../src/engine/topic-lock.ts';
@@ -111,6 +112,13 @@ export class RecoveryScene {
       tryBitFlip: options.tryBitFlip ?? false,
       lockTimeoutMs: 2000,
     });
+  }
+
+  /** Takes every run back, newest first. */
+  async undoAll(): Promise<void> {
+    const context = this.scratch.context(this.fileSystem);
+    for (const { run } of listRuns(context).reverse())
+      await undoRecovery(context, { run, lockTimeoutMs: 2000 });
   }
 
   /** How what can be read now differs from the healthy log: nothing, if only these offsets are gaps and all else is there. */

@@ -16,7 +16,7 @@ import { markUnsound, peekMark, writeMark } from '../mark-file.ts';
 import { copyBytes, QuarantineRun, writeWhole } from '../quarantine.ts';
 import { isPatchable, patchesOf, writeContent } from './content.ts';
 import { mendIndex } from './index-repair.ts';
-import type { MissingSegment, RecoveryPlan, RegionRepair } from './plan.ts';
+import type { MissingSegment, RecoveryPlan, RegionPlace, RegionRepair } from './plan.ts';
 import {
   markApplied,
   openRunFile,
@@ -118,10 +118,11 @@ async function keepAll(
   const run = QuarantineRun.create(context, 'recover');
   const changes: StoreChange[] = [];
   let shift = { baseOffset: -1, bytes: 0 };
+  const copies = await copyRegions(run, stores, plan.regions);
   for (const region of plan.regions) {
     const { baseOffset } = region;
     if (shift.baseOffset !== baseOffset) shift = { baseOffset, bytes: 0 };
-    const change = await keepRegion(run, storeOf(stores, baseOffset), region);
+    const change = await describeChange(run, { region, store: storeOf(stores, baseOffset), copies });
     const leftStoreBytes = region.storeBytes + growthOf(plan, baseOffset);
     changes.push({ ...change, leftPosition: region.position + shift.bytes, leftStoreBytes });
     shift.bytes += change.leftByteCount - change.byteCount;
@@ -147,16 +148,40 @@ function growthOf(plan: RecoveryPlan, baseOffset: number): number {
     .reduce((sum, region) => sum + region.layout.byteCount - (region.endPosition - region.position), 0);
 }
 
-async function keepRegion(
+/** Name of the copy of each region, by its place. */
+type Copies = ReadonlyMap<string, string>;
+
+const placeKey = ({ baseOffset, position }: RegionPlace): string => `${baseOffset} ${position}`;
+
+/** All of them first: what one becomes may come from another. */
+async function copyRegions(
   run: QuarantineRun,
-  store: FileHandle,
-  region: RegionRepair,
+  stores: Stores,
+  regions: readonly RegionRepair[],
+): Promise<Copies> {
+  const copies = new Map<string, string>();
+  for (const region of regions) {
+    const { baseOffset, position } = region;
+    const byteCount = region.endPosition - position;
+    const copy = await run.keep(storeOf(stores, baseOffset), storeFileName(baseOffset), {
+      position,
+      byteCount,
+    });
+    copies.set(placeKey(region), copy);
+  }
+  return copies;
+}
+
+async function describeChange(
+  run: QuarantineRun,
+  request: { region: RegionRepair; store: FileHandle; copies: Copies },
 ): Promise<Omit<StoreChange, 'leftPosition' | 'leftStoreBytes'>> {
-  const { baseOffset, code, method, offset, position, checksum, layout } = region;
+  const { region, store, copies } = request;
+  const { baseOffset, code, method, offset, position, checksum, layout, isExchanged } = region;
   const byteCount = region.endPosition - position;
-  const copy = await run.keep(store, storeFileName(baseOffset), { position, byteCount });
+  const copy = copies.get(placeKey(region)) as string;
   const change = { baseOffset, code, method, offset, position, byteCount, checksum, copy };
-  const kept = { ...change, leftByteCount: layout.byteCount };
+  const kept = { ...change, leftByteCount: layout.byteCount, isExchanged };
   if (method !== 'rewritten' && isPatchable(layout)) {
     const patches = patchesOf(store, region);
     return {
@@ -166,9 +191,10 @@ async function keepRegion(
   }
   const content = `${copy}.content`;
   const source = run.openFile(copy);
+  const contentOf = (place: RegionPlace): FileHandle => run.openFile(copies.get(placeKey(place)) as string);
   try {
     await run.writeFile(content, (target) => {
-      writeContent(source, target, { ...region, byteCount });
+      writeContent(source, target, { ...region, byteCount, contentOf });
     });
   } finally {
     source.close();

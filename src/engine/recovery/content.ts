@@ -17,6 +17,7 @@ import { crc32 } from '../format/crc32.ts';
 import { payloadChecksum } from '../frame-scanner.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { copyBytes, writeWhole } from '../quarantine.ts';
+import type { RegionPlace } from './plan.ts';
 import type { RegionLayout, RegionPart } from './regions.ts';
 
 /** Bytes to be written at a place in a file. */
@@ -78,21 +79,43 @@ export function patchesOf(
  * far as that reaches.
  *
  * @param source the region's old content, from byte 0
+ * @param region `contentOf` opens the old content of another region that a frame comes from; it is closed here
  */
 export function writeContent(
   source: FileHandle,
   target: FileHandle,
-  region: { byteCount: number; layout: RegionLayout; timestamp: number },
+  region: {
+    byteCount: number;
+    layout: RegionLayout;
+    timestamp: number;
+    contentOf: (place: RegionPlace) => FileHandle;
+  },
 ): void {
   const { layout } = region;
   copyBytes(source, target, { from: 0, to: 0, byteCount: Math.min(region.byteCount, layout.byteCount) });
   for (const part of layout.parts) {
-    if (part.type === 'frame')
-      copyBytes(source, target, { from: part.from, to: part.at, byteCount: part.byteCount });
+    if (part.type === 'frame') copyFrame(part, { source, target, contentOf: region.contentOf });
     if (part.type === 'byte') writeWhole(target, Buffer.of(part.value), part.at);
   }
   for (const part of layout.parts) {
     if (part.type === 'filler')
-      writeWhole(target, fillerHead(target, part.at, part, region.timestamp), part.at);
+      writeWhole(target, fillerHead(target, part.at, part, part.timestamp ?? region.timestamp), part.at);
+  }
+}
+
+function copyFrame(
+  part: Extract<RegionPart, { type: 'frame' }>,
+  files: { source: FileHandle; target: FileHandle; contentOf: (place: RegionPlace) => FileHandle },
+): void {
+  const range = { from: part.from, to: part.at, byteCount: part.byteCount };
+  if (part.source === undefined) {
+    copyBytes(files.source, files.target, range);
+    return;
+  }
+  const other = files.contentOf(part.source);
+  try {
+    copyBytes(other, files.target, range);
+  } finally {
+    other.close();
   }
 }

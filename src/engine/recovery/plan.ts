@@ -3,7 +3,8 @@
  * carries it out. A plan names file, generation, position, length and checksum of all that it replaces, so that whoever
  * applies it can tell whether it still fits.
  */
-import type { MovedFrame } from '../damage-scan.ts';
+import type { HoleContents, MovedFrame } from '../damage-scan.ts';
+import { exchangeFrames } from './exchange.ts';
 import { layOutRegion, type RegionLayout } from './regions.ts';
 
 /** Offsets, `to` excluded. */
@@ -25,13 +26,29 @@ export interface RegionDamage {
   readonly nextOffset: number;
   /** What the gap is stamped with. */
   readonly timestamp: number;
-  readonly moved: readonly MovedFrame[];
+  readonly moved: readonly (MovedFrame & { readonly source?: RegionPlace })[];
+  /** What else may belong here or elsewhere; undefined where no frame is exchanged with other regions. */
+  readonly exchange?: RegionExchange | undefined;
   /** CRC-32 of the region as it was seen. */
   readonly checksum: number;
   /** Size of the store as it was seen. */
   readonly storeBytes: number;
   /** Where one bit explains the damage: the byte to change, and what to. */
   readonly flip?: { readonly position: number; readonly value: number } | undefined;
+}
+
+/** Where a region stands. */
+export interface RegionPlace {
+  readonly baseOffset: number;
+  readonly position: number;
+}
+
+/** Frames of a region, and what must hold of those that come into it. */
+export interface RegionExchange extends HoleContents {
+  /** Regions of the tail are repaired by themselves, before the rest of the log. */
+  readonly scope: 'log' | 'tail';
+  readonly timestampBefore: number | undefined;
+  readonly timestampAfter: number | undefined;
 }
 
 /** A segment that is not there. */
@@ -61,6 +78,10 @@ export interface DamageList {
 export type RegionMethod = 'in-place' | 'extended' | 'rewritten';
 
 export interface RegionRepair extends RegionDamage {
+  /** True where frames of it go to other regions, or come from there: such regions are repaired together or not at all. */
+  readonly isExchanged: boolean;
+  /** Frames here that go to other regions. */
+  readonly givenCount: number;
   readonly method: RegionMethod;
   readonly layout: RegionLayout;
 }
@@ -80,7 +101,7 @@ export interface RecoveryPlan {
 
 /** Decides what becomes of each place. */
 export function planRecovery(damage: DamageList): RecoveryPlan {
-  const regions = damage.regions
+  const regions = exchangeFrames(damage.regions)
     .map(planRegion)
     .sort((left, right) => left.baseOffset - right.baseOffset || left.position - right.position);
   const lost = [
@@ -101,7 +122,7 @@ export function changesStores(plan: RecoveryPlan): boolean {
   return plan.regions.length + plan.missingSegments.length > 0;
 }
 
-function planRegion(region: RegionDamage): RegionRepair {
+function planRegion(region: RegionDamage & Pick<RegionRepair, 'isExchanged' | 'givenCount'>): RegionRepair {
   const byteCount = region.endPosition - region.position;
   if (region.flip !== undefined) {
     const at = region.flip.position - region.position;

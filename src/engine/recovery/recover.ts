@@ -22,12 +22,12 @@ import {
 } from './plan.ts';
 import { copyTopic } from './salvage.ts';
 import { withRecoveryLock } from './lock.ts';
-import { describePlan, markRepair, renameRepair, type RepairReport } from './report.ts';
+import { describePlan, markRepair, renameRepair, takenBackRepair, type RepairReport } from './report.ts';
 import { findMisnamed, renameStores } from './misnamed-stores.ts';
 import { listRuns, purgeRun, runPath, type RecoveryRun } from './runs.ts';
 import { markFromStores } from '../mark-from-stores.ts';
 import { listTail, rebuildMark, settleTail } from './tail.ts';
-import { rollBackInterrupted, undoRun, type UndoReport } from './undo.ts';
+import { halfExchanged, rollBackInterrupted, undoRun, type UndoReport } from './undo.ts';
 import { openSegmentReaders } from './segment-readers.ts';
 import { DEFAULT_TOPIC_SETTINGS } from '../settings.ts';
 import { markPath, storePath, topicNotFound, type TopicContext, storeBytes } from '../topic-directory.ts';
@@ -121,11 +121,12 @@ async function prepare(context: TopicContext, hold: LockHold): Promise<Prepared>
   const known = new Set(runsBefore.map(({ run }) => run));
   const found = peekMark(hold.markFile);
   if (found !== undefined && isDeleted(refuseNewer(context, found))) throw topicNotFound(context);
-  await rollBackInterrupted(context, runsBefore);
   if (found === undefined) {
     await rebuildMark(context, hold);
     repairs.push(markRepair(context));
   }
+  const takenBack = await rollBackInterrupted(context, hold, runsBefore);
+  repairs.push(...takenBack.map(takenBackRepair));
   const misnamed = findMisnamed(context);
   if (misnamed.length > 0) await renameStores(context, hold, misnamed);
   repairs.push(...misnamed.map((store) => renameRepair(context, store)));
@@ -236,9 +237,11 @@ async function listWith(
 async function previewRecovery(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
   const found = currentMark(context);
   const repairs = found === undefined ? [markRepair(context)] : [];
+  const interrupted = halfExchanged(context, listRuns(context));
   const misnamed = findMisnamed(context);
-  if (misnamed.length > 0) {
-    // What is damaged inside them can only be seen once they have their names.
+  if (interrupted.length + misnamed.length > 0) {
+    repairs.push(...interrupted.map(takenBackRepair));
+    // What else is damaged can only be seen once that is done.
     repairs.push(...misnamed.map((store) => renameRepair(context, store)));
     return { topic: context.topic, dryRun: true, repairs, lost: [], runs: [] };
   }

@@ -6,14 +6,22 @@
  * frames that are needed do not fit: then the region grows (or, where nothing is lost, goes), and whoever applies the
  * plan extends the file or rewrites the segment.
  */
-import type { MovedFrame } from '../damage-scan.ts';
 import { FRAME_HEADER_BYTES } from '../format/frame.ts';
 import { encodeLeb128 } from '../format/leb128.ts';
 import { MAX_PAYLOAD_FIELD } from '../limits.ts';
+import type { RegionDamage, RegionPlace } from './plan.ts';
 
 /** One part of what the region becomes; `at` counts from the beginning of the region. */
 export type RegionPart =
-  | { readonly type: 'frame'; readonly at: number; readonly byteCount: number; readonly from: number }
+  | {
+      readonly type: 'frame';
+      readonly at: number;
+      readonly byteCount: number;
+      /** Where it stands, from the beginning of the region that it stands in. */
+      readonly from: number;
+      /** That region, where it is another. */
+      readonly source?: RegionPlace | undefined;
+    }
   | {
       /** A gap of `count` offsets from `offset` on, or padding where `count` is 0. */
       readonly type: 'filler';
@@ -21,6 +29,8 @@ export type RegionPart =
       readonly byteCount: number;
       readonly offset: number;
       readonly count: number;
+      /** Of the frame before it in the region; undefined where there is none: then what stands before the region says it. */
+      readonly timestamp?: number | undefined;
     }
   | { readonly type: 'byte'; readonly at: number; readonly byteCount: 1; readonly value: number };
 
@@ -39,7 +49,7 @@ export interface RegionRequest {
   /** Offset expected at the beginning of the region, and that of what follows it. */
   readonly offset: number;
   readonly nextOffset: number;
-  readonly moved?: readonly MovedFrame[];
+  readonly moved?: RegionDamage['moved'];
   /** True where the store ends with this region: then it may grow without anything having to move. */
   readonly mayGrow: boolean;
 }
@@ -76,7 +86,13 @@ export function layOutRegion(request: RegionRequest): RegionLayout {
 }
 
 type Element =
-  | { type: 'frame'; byteCount: number; from: number }
+  | {
+      type: 'frame';
+      byteCount: number;
+      from: number;
+      source?: RegionPlace | undefined;
+      timestamp: number | undefined;
+    }
   | { type: 'hole'; byteCount: number; offset: number; count: number };
 
 /** Frames and holes in offset order, each hole as small as it can be. A frame that came before (a double) is left out. */
@@ -93,7 +109,9 @@ function sequenceOf(request: RegionRequest): Element[] {
     const nextOffset = frame.offset + (frame.offsetCount ?? 1);
     if (frame.offset < offset || nextOffset > request.nextOffset) continue;
     addHole(frame.offset);
-    sequence.push({ type: 'frame', byteCount: frame.bytes, from: frame.position - request.position });
+    const { source } = frame;
+    const from = frame.position - (source ?? request).position;
+    sequence.push({ type: 'frame', byteCount: frame.bytes, from, source, timestamp: frame.timestamp });
     offset = nextOffset;
   }
   addHole(request.nextOffset);
@@ -103,9 +121,18 @@ function sequenceOf(request: RegionRequest): Element[] {
 function partsOf(sequence: readonly Element[]): RegionPart[] {
   const parts: RegionPart[] = [];
   let at = 0;
+  let timestamp: number | undefined;
   for (const element of sequence) {
-    if (element.type === 'frame') parts.push({ ...element, at });
-    else parts.push(...fillersOf(element, at));
+    if (element.type === 'frame') {
+      parts.push({
+        type: 'frame',
+        at,
+        byteCount: element.byteCount,
+        from: element.from,
+        source: element.source,
+      });
+      ({ timestamp } = element);
+    } else parts.push(...fillersOf(element, at).map((filler) => ({ ...filler, timestamp })));
     at += element.byteCount;
   }
   return parts;

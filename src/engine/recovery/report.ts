@@ -2,7 +2,9 @@
  * What a recovery found and what becomes of it, place by place, in words. Pure.
  */
 import { joinRanges, type LostOffsets, type RecoveryPlan } from './plan.ts';
-import type { RenamedStore } from './runs.ts';
+import type { RegionPart } from './regions.ts';
+import type { RecoveryRun, RenamedStore } from './runs.ts';
+import { storeFileName } from '../format/file-names.ts';
 import { indexPath, markPath, storePath, type TopicContext } from '../topic-directory.ts';
 
 /** One thing that was found, and what became of it (or, in a dry run, would). */
@@ -65,8 +67,11 @@ export function describePlan(context: TopicContext, plan: RecoveryPlan): RepairR
 function phraseOf(region: RecoveryPlan['regions'][number]): string {
   if (region.flip !== undefined) return `one bit of byte ${region.flip.position} is flipped back`;
   const lostCount = region.layout.lost.reduce((sum, { from, to }) => sum + to - from, 0);
-  const movedCount = region.layout.parts.filter(({ type }) => type === 'frame').length;
+  const frames = region.layout.parts.filter((part) => part.type === 'frame');
+  const taken = frames.filter(({ source }) => source !== undefined);
+  const movedCount = frames.length - taken.length;
   const parts = [
+    ...(taken.length > 0 ? [`${counted(taken.length, 'frame')} put back from ${placeOf(taken)}`] : []),
     ...(movedCount > 0 ? [`${counted(movedCount, 'frame')} put back in order`] : []),
     ...(lostCount > 0 ? [`becomes a gap of ${counted(lostCount, 'offset')}`] : []),
   ];
@@ -79,7 +84,26 @@ function phraseOf(region: RecoveryPlan['regions'][number]): string {
   return parts.join(', ') + how[region.method];
 }
 
+/** Where frames stood that are put back into another region. */
+function placeOf(taken: readonly Extract<RegionPart, { type: 'frame' }>[]): string {
+  const [first] = taken;
+  if (taken.length !== 1 || first?.source === undefined) return 'elsewhere';
+  return `byte ${first.source.position + first.from} of ${storeFileName(first.source.baseOffset)}`;
+}
+
 const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
+/** A run that was killed while it exchanged frames. */
+export function takenBackRepair({ path }: RecoveryRun): RepairReport {
+  return {
+    code: 'misplaced_frames',
+    path,
+    position: undefined,
+    bytes: undefined,
+    repair: 'this recovery was interrupted: what it had replaced is written back, and repaired anew',
+    lost: [],
+  };
+}
 
 /** A store that gets another name. */
 export function renameRepair(context: TopicContext, { from, to }: RenamedStore): RepairReport {

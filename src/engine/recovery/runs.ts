@@ -30,6 +30,8 @@ export interface StoreChange {
   readonly leftByteCount: number;
   /** Size of the whole store as the run left it. */
   readonly leftStoreBytes: number;
+  /** Frames went from here to other places of the run, or came from there: until all is written some are in its copies only. */
+  readonly isExchanged: boolean;
   /** What was written, where the rest stayed as it was … */
   readonly patches?: readonly { readonly position: number; readonly hex: string }[];
   /** … else the file in the run's folder that has all of it. */

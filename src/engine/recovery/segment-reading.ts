@@ -183,7 +183,14 @@ function findDamage(
     });
   }
   const regions = holes.map((hole) =>
-    describeHole(hole, { store, segment, storeBytes, isEnd: hole.endPosition === endPosition, tryBitFlip }),
+    describeHole(hole, {
+      store,
+      segment,
+      storeBytes,
+      isEnd: hole.endPosition === endPosition,
+      tryBitFlip,
+      log: { scope: 'log', offset: mark.startOffset, nextOffset: mark.nextOffset },
+    }),
   );
   return {
     regions,
@@ -204,12 +211,15 @@ export function describeHole(
     storeBytes: number;
     isEnd: boolean;
     tryBitFlip: boolean;
+    log: { scope: 'log' | 'tail'; offset: number; nextOffset: number };
   },
 ): FoundRegion {
-  const { store, segment, storeBytes } = request;
+  const { store, segment, storeBytes, log } = request;
   const { position, endPosition, offset, nextOffset } = hole;
   const flip = request.tryBitFlip ? findFlippedBit(store, hole) : undefined;
-  const moved = flip === undefined ? framesWithin(store, hole) : [];
+  const contents = framesWithin(store, hole, log);
+  const moved = flip === undefined ? contents.moved : [];
+  const { timestampBefore, timestampAfter } = hole;
   return {
     code: codeOf(hole, { store, isTail: segment.isActive && request.isEnd, isMoved: moved.length > 0 }),
     baseOffset: segment.baseOffset,
@@ -217,8 +227,9 @@ export function describeHole(
     endPosition,
     offset,
     nextOffset,
-    timestamp: hole.timestampBefore ?? hole.timestampAfter,
+    timestamp: timestampBefore ?? timestampAfter,
     moved,
+    exchange: { ...contents, scope: log.scope, timestampBefore, timestampAfter },
     checksum: payloadChecksum(store, { position, byteCount: endPosition - position }),
     storeBytes,
     flip,

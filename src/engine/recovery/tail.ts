@@ -172,7 +172,12 @@ export function listTail(
   const isShort = scan.nextOffset < mark.nextOffset;
   if (isShort) holes.push(holeAtEnd(scan, { storeBytes, nextOffset: mark.nextOffset }));
   const segment = { baseOffset, isActive: true };
-  const request = { store, segment, lastTimestamp: mark.timestamp, storeBytes };
+  const log = {
+    scope: 'tail' as const,
+    offset: mark.startOffset,
+    nextOffset: Math.max(scan.nextOffset, mark.nextOffset),
+  };
+  const request = { store, segment, lastTimestamp: mark.timestamp, storeBytes, log };
   const damage: DamageList = {
     topic: context.topic,
     generation: mark.generation,
@@ -207,6 +212,7 @@ interface TailRequest {
   /** What a gap is stamped with where no frame says. */
   readonly lastTimestamp: number;
   readonly storeBytes: number;
+  readonly log: { readonly scope: 'tail'; readonly offset: number; readonly nextOffset: number };
 }
 
 function describeTail(hole: Hole, request: TailRequest): RegionDamage {
@@ -221,5 +227,10 @@ function wholeTail(scan: StoreScan, holes: readonly Hole[], request: TailRequest
   const hole = { ...first, endPosition: request.storeBytes, nextOffset };
   const described = describeTail(hole, request);
   const moved = scan.runs.filter(({ position }) => position >= hole.position);
-  return { ...described, moved, code: last.nextOffset === first.offset ? 'foreign_bytes' : 'bad_length' };
+  return {
+    ...described,
+    moved,
+    exchange: undefined,
+    code: last.nextOffset === first.offset ? 'foreign_bytes' : 'bad_length',
+  };
 }

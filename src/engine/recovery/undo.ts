@@ -139,9 +139,9 @@ interface Standing {
 }
 
 async function undoRepairs(context: TopicContext, hold: Hold, manifest: RecoverManifest): Promise<Restored> {
-  const mark = peekMark(hold.markFile);
-  if (mark === undefined) throw markUnsound(context);
+  if (peekMark(hold.markFile) === undefined) throw markUnsound(context);
   const renames = await undoRenames(context, hold, manifest);
+  const mark = peekMark(hold.markFile) as HighWatermark;
   const standings = standingsOf(context, manifest);
   const created = manifest.created.filter((store) => isStillThere(context, manifest, store));
   const open = standings.filter(({ standing }) => standing !== 'before').map(({ change }) => change);
@@ -291,17 +291,46 @@ function noLongerThere(context: TopicContext, run: string, copy: string): FastQu
   );
 }
 
+/** Runs that were killed while frames of theirs were in neither place. */
+export function halfExchanged(context: TopicContext, runs: readonly RecoveryRun[]): RecoveryRun[] {
+  return runs.filter(({ state, manifest }) => {
+    if (state !== 'interrupted' || !isRecoverManifest(manifest)) return false;
+    if (!manifest.changes.some(({ isExchanged }) => isExchanged)) return false;
+    const standings = standingsIfKnown(context, manifest)?.map(({ standing }) => standing);
+    return (
+      standings?.some((standing) => standing !== 'left') === true &&
+      standings.some((standing) => standing !== 'before')
+    );
+  });
+}
+
+/** Undefined where something else stands at a place of the run: then it cannot be taken back, nor need it be. */
+function standingsIfKnown(context: TopicContext, manifest: RecoverManifest): Standing[] | undefined {
+  try {
+    return standingsOf(context, manifest);
+  } catch (error) {
+    if (error instanceof FastQueueError && error.code === 'recovery_incomplete') return undefined;
+    throw error;
+  }
+}
+
 /**
  * Puts back what a killed run had half replaced, so that nothing of it has to be looked for in quarantine: frames that
- * were being moved would otherwise be found in neither place.
+ * were being moved would otherwise be found in neither place. Where frames went from one region to another, all of the
+ * run is taken back.
+ *
+ * @returns the runs that were taken back as a whole
+ * @throws FastQueueError `damaged` where that would have to be done and the mark is unsound
  */
 export async function rollBackInterrupted(
   context: TopicContext,
+  hold: Hold,
   runs: readonly RecoveryRun[],
-): Promise<void> {
+): Promise<RecoveryRun[]> {
   for (const { run, state, manifest } of runs) {
     if (state !== 'interrupted' || !isRecoverManifest(manifest)) continue;
     await finishRenaming(context, run, manifest.renamed);
+    if (manifest.changes.some(({ isExchanged }) => isExchanged)) continue;
     for (const change of manifest.changes) {
       if (change.method === 'rewritten' || change.content === undefined) continue;
       const standing = withStore(context, change.baseOffset, (store) =>
@@ -310,4 +339,10 @@ export async function rollBackInterrupted(
       if (standing === 'mixed') await restoreRegion(context, run, change);
     }
   }
+  const exchanged = halfExchanged(context, runs);
+  for (const { run, manifest } of exchanged) {
+    await undoRepairs(context, hold, manifest as RecoverManifest);
+    await markUndone(context, run);
+  }
+  return exchanged;
 }

@@ -13,7 +13,9 @@ import { payloadChecksum, scanTail } from '../frame-scanner.ts';
 import { isDeleted, peekMark, readMark } from '../mark-file.ts';
 import { isDiskError, listDamage } from '../recovery/damage-list.ts';
 import { findMisnamed } from '../recovery/misnamed-stores.ts';
-import { planRecovery, type DamageList, type RecoveryPlan } from '../recovery/plan.ts';
+import { planRecovery, type DamageList, type RecoveryPlan, type RegionRepair } from '../recovery/plan.ts';
+import { listRuns } from '../recovery/runs.ts';
+import { halfExchanged } from '../recovery/undo.ts';
 import { markFromStores } from '../mark-from-stores.ts';
 import { listMovedFrames } from '../recovery/tail.ts';
 import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from '../segment-list.ts';
@@ -183,10 +185,12 @@ class Verification {
   async #listWhole(mark: { value: HighWatermark; isSound: boolean }): Promise<DamageList | undefined> {
     const damage = await this.#list(mark.value);
     if (damage !== undefined && (damage.regions.length > 0 || damage.missingSegments.length > 0)) {
+      const interrupted = halfExchanged(this.#context, listRuns(this.#context));
+      for (const { path } of interrupted) this.#noteInterrupted(path);
       const misnamed = findMisnamed(this.#context);
       for (const { from, to } of misnamed) this.#noteMisnamed(from, to);
-      // What is damaged inside them can only be seen once they have their names.
-      if (misnamed.length > 0) return nothingDamaged(this.#context, mark.value);
+      // What else is damaged can only be seen once that is repaired.
+      if (interrupted.length + misnamed.length > 0) return nothingDamaged(this.#context, mark.value);
     }
     const { baseOffset } = mark.value;
     if (!mark.isSound || damage?.regions.some((region) => region.baseOffset === baseOffset) !== true)
@@ -348,6 +352,15 @@ class Verification {
     );
   }
 
+  #noteInterrupted(path: string): void {
+    this.#add('misplaced_frames', {
+      path,
+      message:
+        'A recovery was interrupted while it put frames back: the next one writes back what it had replaced first.',
+      command: this.#recover(),
+    });
+  }
+
   #noteMisnamed(from: number, to: number): void {
     this.#add('misplaced_frames', {
       path: storePath(this.#context, from),
@@ -364,7 +377,7 @@ class Verification {
         position: region.position,
         bytes,
         lost: region.layout.lost,
-        message: `${sentenceOf(region.code, region.moved.length)} Offset ${region.offset} was expected here, and what follows is offset ${region.nextOffset}.`,
+        message: `${sentenceOf(region)} Offset ${region.offset} was expected here, and what follows is offset ${region.nextOffset}.`,
         command: this.#recover(),
       });
     }
@@ -512,7 +525,8 @@ function nothingDamaged(context: TopicContext, mark: HighWatermark): DamageList 
   };
 }
 
-function sentenceOf(code: string, movedCount: number): string {
+function sentenceOf({ code, moved, givenCount }: RegionRepair): string {
+  const movedCount = moved.filter(({ source }) => source === undefined).length + givenCount;
   switch (code) {
     case 'bad_checksum':
       return 'A frame does not check out.';
@@ -521,7 +535,9 @@ function sentenceOf(code: string, movedCount: number): string {
     case 'foreign_bytes':
       return 'Bytes that are no frames stand here, and no offset is missing.';
     case 'misplaced_frames':
-      return `${movedCount} frames here check out at other offsets than where they stand.`;
+      return movedCount === 1
+        ? 'The frame here checks out at another offset than where it stands.'
+        : `${movedCount} frames here check out at other offsets than where they stand.`;
     default:
       return 'The bounds of frames are lost here.';
   }

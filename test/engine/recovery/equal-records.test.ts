@@ -51,13 +51,26 @@ for (const hasIndexes of [true, false]) {
       expect(await scene.differences(lostOffsets(report)), title).to.deep.equal([]);
     }
 
-    it('are put back where neighbours were swapped; farther apart both are lost, and none is taken for the other', async () => {
+    it('are put back wherever two were swapped, and undo swaps them again', async () => {
       for (const one of numbers)
         for (const other of numbers.slice(one + 1)) {
           const frames = numbers.map(frame);
           [frames[one], frames[other]] = [frame(other), frame(one)];
-          await expectLost(`${one} and ${other}`, storeOf(frames), other === one + 1 ? [] : [one, other]);
+          await expectLost(`${one} and ${other}`, storeOf(frames), []);
+          expect(scene.stores().get(name), `${one} and ${other}`).to.equal(bytes.toString('hex'));
+          await scene.undoAll();
+          expect(scene.stores().get(name), `${one} and ${other}`).to.equal(storeOf(frames).toString('hex'));
         }
+    });
+
+    it('are put back wherever three were rotated', async () => {
+      for (const one of numbers)
+        for (const other of numbers.slice(one + 1))
+          for (const third of numbers.slice(other + 1)) {
+            const frames = numbers.map(frame);
+            [frames[one], frames[other], frames[third]] = [frame(other), frame(third), frame(one)];
+            await expectLost(`${one}, ${other} and ${third}`, storeOf(frames), []);
+          }
     });
 
     it('lose the one that another was written over, and the other stays one', async () => {

@@ -31,6 +31,22 @@ function swapped(bytes: Buffer): Buffer {
   ]);
 }
 
+function frameOf(bytes: Buffer, number: number): Buffer {
+  const frames = framePositions(bytes);
+  return bytes.subarray(frames[number], frames[number + 1]);
+}
+
+function exchanged(bytes: Buffer, one: number, other: number): Buffer {
+  const numbers = framePositions(bytes)
+    .slice(0, -1)
+    .map((_, number) => number);
+  const partner = new Map([
+    [one, other],
+    [other, one],
+  ]);
+  return Buffer.concat(numbers.map((number) => frameOf(bytes, partner.get(number) ?? number)));
+}
+
 function flipped(bytes: Buffer, position: number): Buffer {
   const copy = Buffer.from(bytes);
   copy[position] = (copy[position] as number) ^ 4;
@@ -71,6 +87,16 @@ const SCENARIOS: readonly Scenario[] = [
   {
     title: 'frames swapped in the active store',
     damage: (of) => ({ [ACTIVE]: swapped(of(ACTIVE)) }),
+    lost: [],
+  },
+  {
+    title: 'frames of different lengths exchanged across good ones',
+    damage: (of) => ({ [SEALED]: exchanged(of(SEALED), 0, 2) }),
+    lost: [],
+  },
+  {
+    title: 'frames of different lengths exchanged in the active store',
+    damage: (of) => ({ [ACTIVE]: exchanged(of(ACTIVE), 0, 3) }),
     lost: [],
   },
   { title: 'a missing mark', damage: () => ({ 'high-watermark': undefined }), lost: [] },
