@@ -136,8 +136,12 @@ export function dropIndexBeyond(context: TopicContext, cut: { baseOffset: number
   try {
     const file = openIndex(context, cut.baseOffset);
     if (file === undefined) return;
-    const last = lastSoundEntry(file, { baseOffset: cut.baseOffset, storeBytes: Infinity });
-    file.close();
+    let last: { entry: IndexEntry } | undefined;
+    try {
+      last = lastSoundEntry(file, { baseOffset: cut.baseOffset, storeBytes: Infinity });
+    } finally {
+      file.close();
+    }
     if (last !== undefined && last.entry.position >= cut.position)
       context.fileSystem.unlink(indexPath(context, cut.baseOffset));
   } catch (error) {
