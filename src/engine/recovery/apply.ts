@@ -16,7 +16,8 @@ import { markUnsound, peekMark, writeMark } from '../mark-file.ts';
 import { copyBytes, QuarantineRun, writeWhole } from '../quarantine.ts';
 import { isPatchable, patchesOf, writeContent } from './content.ts';
 import { mendIndex } from './index-repair.ts';
-import type { MissingSegment, RecoveryPlan, RegionPlace, RegionRepair } from './plan.ts';
+import type { RegionPlace } from './damaged-region.ts';
+import type { MissingSegment, RecoveryPlan, RegionRepair } from './plan.ts';
 import {
   markApplied,
   openRunFile,

@@ -17,7 +17,7 @@ import { crc32 } from '../format/crc32.ts';
 import { payloadChecksum } from '../frame-scanner.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { copyBytes, writeWhole } from '../quarantine.ts';
-import type { RegionPlace } from './plan.ts';
+import type { RegionPlace } from './damaged-region.ts';
 import type { RegionLayout, RegionPart } from './regions.ts';
 
 /** Bytes to be written at a place in a file. */

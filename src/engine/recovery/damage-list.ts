@@ -4,7 +4,8 @@
  */
 import { FastQueueError } from '../errors.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
-import type { DamageList, MissingSegment, RegionDamage } from './plan.ts';
+import type { RegionDamage } from './damaged-region.ts';
+import type { DamageList, MissingSegment } from './plan.ts';
 import { listSegments, type LogSegment } from '../segment-list.ts';
 import type { SegmentReaders } from './segment-readers.ts';
 import type { SegmentReading, SegmentRequest } from './segment-reading.ts';

@@ -3,7 +3,7 @@
  * where the offset that it checks out at is missing, and only if times do not go back with it. Pure.
  */
 import { isInOrder, type MovedFrame, type StandingFrame } from '../damage-scan.ts';
-import type { RegionDamage, RegionPlace } from './plan.ts';
+import type { RegionDamage, RegionPlace } from './damaged-region.ts';
 
 /** A region, with the frames that come into it among `moved`. */
 export type ExchangedRegion = RegionDamage & { readonly isExchanged: boolean; readonly givenCount: number };

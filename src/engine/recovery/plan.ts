@@ -3,7 +3,7 @@
  * carries it out. A plan names file, generation, position, length and checksum of all that it replaces, so that whoever
  * applies it can tell whether it still fits.
  */
-import type { HoleContents, MovedFrame } from '../damage-scan.ts';
+import type { RegionDamage } from './damaged-region.ts';
 import { exchangeFrames } from './exchange.ts';
 import { layOutRegion, type RegionLayout } from './regions.ts';
 
@@ -11,44 +11,6 @@ import { layOutRegion, type RegionLayout } from './regions.ts';
 export interface LostOffsets {
   readonly from: number;
   readonly to: number;
-}
-
-/** A damaged region of a store that is there. */
-export interface RegionDamage {
-  /** Stable code of what was found: `bad_checksum`, `bad_length`, … */
-  readonly code: string;
-  readonly baseOffset: number;
-  readonly position: number;
-  readonly endPosition: number;
-  /** Offset expected at `position`. */
-  readonly offset: number;
-  /** Offset of what follows the region. */
-  readonly nextOffset: number;
-  /** What the gap is stamped with. */
-  readonly timestamp: number;
-  readonly moved: readonly (MovedFrame & { readonly source?: RegionPlace })[];
-  /** What else may belong here or elsewhere; undefined where no frame is exchanged with other regions. */
-  readonly exchange?: RegionExchange | undefined;
-  /** CRC-32 of the region as it was seen. */
-  readonly checksum: number;
-  /** Size of the store as it was seen. */
-  readonly storeBytes: number;
-  /** Where one bit explains the damage: the byte to change, and what to. */
-  readonly flip?: { readonly position: number; readonly value: number } | undefined;
-}
-
-/** Where a region stands. */
-export interface RegionPlace {
-  readonly baseOffset: number;
-  readonly position: number;
-}
-
-/** Frames of a region, and what must hold of those that come into it. */
-export interface RegionExchange extends HoleContents {
-  /** Regions of the tail are repaired by themselves, before the rest of the log. */
-  readonly scope: 'log' | 'tail';
-  readonly timestampBefore: number | undefined;
-  readonly timestampAfter: number | undefined;
 }
 
 /** A segment that is not there. */

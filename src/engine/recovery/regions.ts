@@ -9,7 +9,7 @@
 import { FRAME_HEADER_BYTES } from '../format/frame.ts';
 import { encodeLeb128 } from '../format/leb128.ts';
 import { MAX_PAYLOAD_FIELD } from '../limits.ts';
-import type { RegionDamage, RegionPlace } from './plan.ts';
+import type { RegionDamage, RegionPlace } from './damaged-region.ts';
 
 /** One part of what the region becomes; `at` counts from the beginning of the region. */
 export type RegionPart =

@@ -9,7 +9,7 @@ import { payloadChecksum } from '../frame-scanner.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { findFlippedBit } from './bit-flip.ts';
 import { isIndexSound } from '../index-rebuild.ts';
-import type { RegionDamage } from './plan.ts';
+import type { RegionDamage } from './damaged-region.ts';
 import {
   framesWithin,
   headerAt,
