@@ -42,18 +42,20 @@ export class Exchange {
     return this.response.destroyed || this.request.socket.destroyed;
   }
 
-  /** A whole answer. `body` is text of ASCII characters, or bytes. */
+  /** A whole answer. */
   send(status: number, headers: readonly string[], body: Buffer | string): void {
     const byteCount = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
     this.begin(status, [...headers, 'Content-Length', String(byteCount)]);
     if (this.isHead) this.response.end();
-    else if (typeof body === 'string' && this.request.complete) this.#endWith(body);
+    else if (typeof body === 'string' && byteCount === body.length && this.request.complete)
+      this.#endWith(body);
     else this.response.end(body);
   }
 
   /**
-   * Head and body leave as one string, in one call: node would send two pieces, the second of them empty. Only once the
-   * request is here whole: an answer that is over before its request keeps the connection's next one waiting.
+   * Head and body leave as one string, in one call: node would send two pieces, the second of them empty. Only ASCII, a
+   * byte for each character. Only once the request is here whole: an answer that is over before its request keeps the
+   * connection's next one waiting.
    */
   #endWith(body: string): void {
     const { response } = this;

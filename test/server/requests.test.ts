@@ -219,6 +219,16 @@ describe('serve, what may be asked', () => {
         .that.includes('CONNECT');
     });
 
+    it('goes on behind an answer whose sentence has more bytes than characters', async () => {
+      const request = (path: string, extra = ''): string =>
+        `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${extra}\r\n`;
+      const [problem, after] = await server.exchange(
+        request('/topics/t/messages?offset=gr%C3%BCn%E2%88%92') + request('/health', 'Connection: close\r\n'),
+      );
+      expect((JSON.parse(problem!.body.toString()) as { detail: string }).detail).to.include('grün−');
+      expect(after?.status).to.equal(200);
+    });
+
     it('of HTTP/1.0 is answered and closed', async () => {
       const [answer] = await server.exchange('GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n');
       expect(answer?.status).to.equal(200);
