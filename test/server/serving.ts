@@ -36,6 +36,9 @@ interface RunningServer {
   readonly port: number;
 }
 
+/** As /proc/net/tcp has them: established, and ended by the other side only. */
+const STATES_HELD = '01|08';
+
 export class Server {
   readonly #agent = new Agent({ keepAlive: true });
   #running: RunningServer | undefined;
@@ -193,6 +196,15 @@ export class Server {
     const bytesOfField = (name: string): number =>
       Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) * 1024;
     return { residentBytes: bytesOfField('VmRSS'), peakBytes: bytesOfField('VmHWM') };
+  }
+
+  /** Whether the server has not closed its side of the connection, as the kernel lists it. */
+  holds(socket: Socket): boolean {
+    const [own, other] = [this.port, socket.localPort as number].map(
+      (port) => `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`,
+    );
+    const line = new RegExp(`${own} ${other} (${STATES_HELD})`);
+    return line.test(readFileSync('/proc/net/tcp', 'latin1'));
   }
 
   /** How many descriptors it has open. */
