@@ -148,6 +148,17 @@ export async function serveStopRounds(rounds: number): Promise<{ acknowledged: n
   return { acknowledged };
 }
 
+/** Resolves when it is so. @throws Error where that takes too long: a round that fails must end */
+async function soon(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+  const deadlineMs = performance.now() + SOON_MS;
+  while (!(await isSo())) {
+    if (performance.now() > deadlineMs) throw new Error(`${what} did not come within ${SOON_MS} ms`);
+    await wait(5);
+  }
+}
+
+const SOON_MS = 20_000;
+
 /** What is left free for the load to fill. */
 const ROOM_BYTES = 2 * 1024 * 1024;
 
@@ -175,10 +186,13 @@ export async function serveFullDiskRounds(
       const filler = join(disk, 'filler');
       writeFileSync(filler, Buffer.alloc(freeBytes(disk) - ROOM_BYTES));
       const load = new Load({ server, name: `d${round}`, padding: 'x'.repeat(5000) });
-      while (![...load.statuses.keys()].some((status) => status === 507)) await wait(5);
+      await soon('a 507', () => load.statuses.has(507));
       // Beside a record that was refused a smaller one may still find room, and for that long all is well.
       let health = await server.get('/health');
-      while (health.status !== 503) health = await server.get('/health');
+      await soon('a 503 of /health', async () => {
+        health = await server!.get('/health');
+        return health.status === 503;
+      });
       expect(health.body.toString())
         .to.match(/disk.{0,10}full|disk_full/i)
         .and.to.not.include(disk);
