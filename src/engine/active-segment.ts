@@ -4,7 +4,7 @@
  */
 import { FastQueueError } from './errors.ts';
 import { decodeFrameHeader, FRAME_HEADER_BYTES } from './format/frame.ts';
-import type { FileHandle, FileStatus } from './io/file-system.ts';
+import { isSameFile, type FileHandle, type FileStatus } from './io/file-system.ts';
 import { IndexWriter } from './offset-index.ts';
 import { storePath, type TopicContext } from './topic-directory.ts';
 
@@ -97,9 +97,7 @@ export class ActiveSegment {
   /** The store's status, or undefined when the file of that name is no longer this one. */
   statusIfStillNamed(): FileStatus | undefined {
     const named = this.#context.fileSystem.status(this.store.path);
-    return named?.inode === this.#identity.inode && named.device === this.#identity.device
-      ? named
-      : undefined;
+    return isSameFile(named, this.#identity) ? named : undefined;
   }
 
   close(): void {

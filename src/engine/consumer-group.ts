@@ -13,7 +13,7 @@ import {
 } from './format/group-position.ts';
 import { isValidName } from './format/file-names.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
-import type { FileHandle } from './io/file-system.ts';
+import { isSameFile, type FileHandle } from './io/file-system.ts';
 import { MAX_NAME_LENGTH } from './limits.ts';
 import { groupsPath, topicNotFound, type TopicContext } from './topic-directory.ts';
 
@@ -112,8 +112,7 @@ async function lockGroupFile(
     const file = await openGroupFile(context, options.name);
     try {
       await lockGroup(context, file, options);
-      const [own, named] = [file.status(), context.fileSystem.status(file.path)];
-      if (named?.inode === own.inode && named.device === own.device) return file;
+      if (isSameFile(context.fileSystem.status(file.path), file.status())) return file;
     } catch (error) {
       file.close();
       throw error;

@@ -35,12 +35,12 @@ export type {
   EmitStep,
   EndStep,
   GapStep,
-  LogReader,
   ReadLimits,
   RecordsStep,
   RunStep,
   TextStep,
-} from './log-reader.ts';
+} from './read-steps.ts';
+export type { LogReader } from './log-reader.ts';
 export type { RecordView } from './segment-cursor.ts';
 export type { HighWatermark } from './format/high-watermark.ts';
 export {

@@ -3,7 +3,7 @@
  * What could not give back exactly the bytes that were meant is refused. Records become JSON in record-text.ts.
  */
 import { GAP_REASON } from './format/frame.ts';
-import type { DamageStep, GapStep } from './log-reader.ts';
+import type { DamageStep, GapStep } from './read-steps.ts';
 
 /**
  * Offsets without a record as an object; field names are stable. Damage that was stepped over is a gap that recovery has

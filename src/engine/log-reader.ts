@@ -7,7 +7,7 @@
  */
 import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
-import type { FileHandle, FileStatus } from './io/file-system.ts';
+import { isSameFile, type FileHandle } from './io/file-system.ts';
 import { KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
 import type { EmitRequest, RecordTextForm } from './kernel/kernel.ts';
 import { isDeleted, isFailed, openMark, peekMark, readMark } from './mark-file.ts';
@@ -17,8 +17,20 @@ import { entriesAfter, isFrameAt, lookupOffset, type SegmentPlace } from './offs
 import type { PassedPlaces } from './passed-places.ts';
 import { followWith, headerAt } from './damage-scan.ts';
 import { markFromStores } from './mark-from-stores.ts';
+import type {
+  BytesStep,
+  DamageStep,
+  EmitStep,
+  EndStep,
+  GapStep,
+  ReadLimits,
+  ReadStep,
+  RunStep,
+  SkimStep,
+  TextStep,
+} from './read-steps.ts';
 import { framesAsText } from './record-text.ts';
-import { recordViews, SegmentCursor, type CursorStep, type RecordView } from './segment-cursor.ts';
+import { recordViews, SegmentCursor, type CursorStep } from './segment-cursor.ts';
 import { listSegments, openStoreIfThere, storeHolding } from './segment-list.ts';
 import { markPath, storePath, topicNotFound, type TopicContext, storeBytes } from './topic-directory.ts';
 
@@ -32,76 +44,6 @@ export interface ReaderOptions {
   /** What readers of the topic have come by: looked up where the index does not help, and added to. */
   readonly places: PassedPlaces;
 }
-
-export interface ReadLimits {
-  /** Store bytes of one step at the most; one record always comes. */
-  readonly maxBytes: number;
-  readonly maxRecords: number;
-  /** Offset of the first record not wanted. */
-  readonly untilOffset: number;
-}
-
-/** Offsets that have no record: a gap frame, or `retention` where the log begins later now. */
-export interface GapStep {
-  readonly type: 'gap';
-  readonly offset: number;
-  readonly count: number;
-  readonly reason: number | 'retention';
-}
-
-/** Damage that was stepped over: the offsets from `offset` to before `nextReadable` cannot be read. */
-export interface DamageStep {
-  readonly type: 'damage';
-  readonly offset: number;
-  readonly nextReadable: number;
-  readonly error: FastQueueError;
-}
-
-/** At the mark, or at untilOffset. */
-export interface EndStep {
-  readonly type: 'end';
-}
-
-/** Valid until anybody uses the kernel again, which no `await` may come before. */
-export interface RecordsStep {
-  readonly type: 'records';
-  readonly firstOffset: number;
-  readonly nextOffset: number;
-  /** Headers included. */
-  readonly frameBytes: number;
-  readonly records: readonly RecordView[];
-}
-
-/** Records that check out, without a look at each. */
-export interface RunStep {
-  readonly type: 'records';
-  readonly firstOffset: number;
-  readonly nextOffset: number;
-  readonly recordCount: number;
-  /** Headers included. */
-  readonly frameBytes: number;
-}
-
-/** Records as text; those from `untilTimestamp` on are left out. */
-export interface TextStep extends RunStep {
-  /** Valid as in RecordsStep. */
-  readonly bytes: Buffer;
-  /** True where something was left out. */
-  readonly isCut: boolean;
-}
-
-/** Payloads with what stands between them; `bytes` is valid as in RecordsStep. */
-export interface BytesStep {
-  readonly type: 'records';
-  readonly firstOffset: number;
-  readonly nextOffset: number;
-  readonly recordCount: number;
-  readonly bytes: Buffer;
-}
-
-export type ReadStep = RecordsStep | GapStep | DamageStep | EndStep;
-export type SkimStep = RunStep | GapStep | DamageStep | EndStep;
-export type EmitStep = BytesStep | GapStep | DamageStep | EndStep;
 
 /** Index entries behind damage that are tried as hints. */
 const HINT_COUNT = 256;
@@ -593,9 +535,7 @@ export class LogReader {
   }
 
   #isStillNamed(): boolean {
-    const named = this.#context.fileSystem.status(markPath(this.#context));
-    const own: FileStatus | undefined = this.#markFile?.status();
-    return named?.inode === own?.inode && named?.device === own?.device;
+    return isSameFile(this.#context.fileSystem.status(markPath(this.#context)), this.#markFile?.status());
   }
 
   /** The old file has the last word: whoever deletes a topic says so there before another can have its name. */

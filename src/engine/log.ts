@@ -1,6 +1,6 @@
 /**
- * The writer of one topic: append, roll, catch up with other writers. The protocol is DESIGN's "Appending", explained
- * line by line in docs/ARCHITECTURE.md:
+ * The writer of one topic: append, roll, catch up with other writers. The protocol is explained line by line in
+ * docs/ARCHITECTURE.md:
  *
  *     lock → catch up (settle if need be) → roll if due → one write → fdatasync → index → mark → unlock → acknowledge
  *
@@ -9,18 +9,26 @@
  */
 import { dirname } from 'node:path';
 import { ActiveSegment } from './active-segment.ts';
-import { ERROR_TABLE, FastQueueError } from './errors.ts';
+import {
+  batchTooLarge,
+  markNotWritten,
+  offsetsExhausted,
+  shortWrite,
+  unexpectedOffset,
+} from './append-errors.ts';
+import { DeferredMarkSync } from './deferred-mark-sync.ts';
+import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import { GroupGather } from './group-gather.ts';
 import { KERNEL_ENTRIES, KERNEL_OUTPUT } from './kernel/index.ts';
 import type { Kernel, Region } from './kernel/kernel.ts';
-import { CLOCK_STEP_BACK_MS, MARK_SYNC_DELAY_MS, MAX_BATCH_BYTES, MAX_OFFSET } from './limits.ts';
+import { CLOCK_STEP_BACK_MS, MAX_BATCH_BYTES, MAX_OFFSET } from './limits.ts';
 import { isDeleted, isFailed, markUnsound, peekMark, refuseNewer, writeMark } from './mark-file.ts';
 import type { RecordSource } from './record-sources.ts';
 import { cutAfterFailure, settle } from './settle.ts';
 import type { TopicSettings } from './settings.ts';
 import { topicNotFound, type TopicContext } from './topic-directory.ts';
-import { TopicLock, writeHolder, type LockHold } from './topic-lock.ts';
+import { refuseWithoutLocks, TopicLock, writeHolder, type LockHold } from './topic-lock.ts';
 
 /** What is durable when an append resolves. */
 export interface Ack {
@@ -105,8 +113,7 @@ export class Log {
   /** The mark as this log last saw or wrote it, under the lock. */
   #mark: HighWatermark | undefined;
   #draining: Promise<void> | undefined;
-  #markTimer: NodeJS.Timeout | undefined;
-  #markSyncFailed = false;
+  readonly #markSync: DeferredMarkSync;
   #closed = false;
 
   /**
@@ -116,9 +123,7 @@ export class Log {
    * @throws FastQueueError `topic_not_found`, `locked`, `damaged`, `newer_format`, `locking_unavailable`; disk errors
    */
   static async open(context: TopicContext, options: LogOptions): Promise<Log> {
-    const refusal = context.fileSystem.appendRefusal;
-    if (refusal !== undefined)
-      throw new FastQueueError('locking_unavailable', refusal, { topic: context.topic });
+    refuseWithoutLocks(context);
     const log = new Log(context, options);
     try {
       const hold = await log.#acquire();
@@ -141,6 +146,15 @@ export class Log {
     this.#options = options;
     this.#settings = options.readSettings();
     this.#lock = TopicLock.open(context);
+    this.#markSync = new DeferredMarkSync({
+      sync: () => this.#lock.syncMark(),
+      onFailure: (error) => {
+        this.#warn(
+          'The high-water mark could not be synced; it is written and synced again at the next append.',
+          error,
+        );
+      },
+    });
   }
 
   /** The mark as of the last append or catch-up of this log: a prediction of the next offset, nothing more. */
@@ -176,10 +190,7 @@ export class Log {
     if (this.#closed) return;
     this.#closed = true;
     await this.#draining;
-    if (this.#markTimer !== undefined) {
-      clearTimeout(this.#markTimer);
-      await this.#syncMark();
-    }
+    await this.#markSync.finish();
     this.#segment?.close();
     this.#lock.close();
   }
@@ -257,7 +268,7 @@ export class Log {
     }
     this.#mark = mark;
     if (status.sizeBytes !== mark.position || isFailed(mark)) await this.#settle(hold, mark);
-    if (this.#markSyncFailed) await this.#repeatMarkSync(hold);
+    if (this.#markSync.hasFailed) await this.#markSync.repeat(hold.markFile, this.#mark);
     return this.#mark;
   }
 
@@ -472,15 +483,10 @@ export class Log {
     try {
       writeMark(hold.markFile, mark);
     } catch (error) {
-      throw new FastQueueError(
-        'outcome_unknown',
-        `The records were synced to "${this.#context.topic}", but its high-water mark could not be written, so no reader sees them yet: ` +
-          `${(error as Error).message} The next writer that succeeds adopts them.`,
-        { topic: this.#context.topic, sideEffects: 'unknown', cause: error },
-      );
+      throw markNotWritten(this.#context, error);
     }
     this.#mark = mark;
-    this.#markTimer ??= setTimeout(() => void this.#syncMark(), MARK_SYNC_DELAY_MS).unref();
+    this.#markSync.schedule();
   }
 
   #isRollDue(frameBytes: number, clock: number): boolean {
@@ -511,27 +517,6 @@ export class Log {
     this.#mark = await this.#options.afterRoll(hold, rolled);
   }
 
-  async #syncMark(): Promise<void> {
-    clearTimeout(this.#markTimer);
-    this.#markTimer = undefined;
-    try {
-      await this.#lock.syncMark();
-    } catch (error) {
-      this.#markSyncFailed = true;
-      this.#warn(
-        'The high-water mark could not be synced; it is written and synced again at the next append.',
-        error,
-      );
-    }
-  }
-
-  /** After a failed sync the kernel may believe the page clean: it is made dirty again before it is synced. */
-  async #repeatMarkSync(hold: LockHold): Promise<void> {
-    writeMark(hold.markFile, this.#mark as HighWatermark);
-    await hold.markFile.datasync();
-    this.#markSyncFailed = false;
-  }
-
   #warn(sentence: string, error: unknown): void {
     this.#options.onWarning(`${sentence} (${error instanceof Error ? error.message : String(error)})`);
   }
@@ -552,44 +537,4 @@ function timestampFor(
     if (timestamp >= earliest && timestamp <= clock && clock - timestamp <= FRAMED_AHEAD_MS) return timestamp;
   }
   return Math.max(clock, earliest);
-}
-
-function batchTooLarge(context: TopicContext, frameBytes: number): FastQueueError {
-  return new FastQueueError(
-    'batch_too_large',
-    `A batch may take ${MAX_BATCH_BYTES} bytes in the store, 16 for each record's header included; this one would take ${frameBytes}. Send it in parts.`,
-    { topic: context.topic, sideEffects: 'none' },
-  );
-}
-
-function unexpectedOffset(
-  context: TopicContext,
-  expectedOffset: number,
-  actualOffset: number,
-): FastQueueError {
-  return new FastQueueError(
-    'condition_failed',
-    `The next offset of "${context.topic}" is ${actualOffset}, not ${expectedOffset} as expected. Nothing was written.`,
-    { topic: context.topic, expectedOffset, actualOffset, sideEffects: 'none' },
-  );
-}
-
-function offsetsExhausted(context: TopicContext, nextOffset: number): FastQueueError {
-  return new FastQueueError(
-    'offsets_exhausted',
-    `The topic "${context.topic}" stands at offset ${nextOffset} and offsets end at ${MAX_OFFSET}. Go on in a new topic.`,
-    { topic: context.topic, endOffset: nextOffset, sideEffects: 'none' },
-  );
-}
-
-function shortWrite(
-  context: TopicContext,
-  path: string,
-  counts: { written: number; expected: number },
-): FastQueueError {
-  return new FastQueueError(
-    'disk_full',
-    `Only ${counts.written} of ${counts.expected} bytes could be written to ${path}: ${ERROR_TABLE.disk_full.title.toLowerCase()}.`,
-    { topic: context.topic, path, errno: 'ENOSPC' },
-  );
 }

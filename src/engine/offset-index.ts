@@ -6,7 +6,7 @@
 import { decodeIndexEntry, INDEX_ENTRY_BYTES, type IndexEntry } from './format/index-entry.ts';
 import { FastQueueError } from './errors.ts';
 import { isSound, readFrameAt, type SoundFrame } from './frame-scanner.ts';
-import type { FileHandle } from './io/file-system.ts';
+import { isSameFile, type FileHandle } from './io/file-system.ts';
 import { indexPath, type TopicContext } from './topic-directory.ts';
 
 /** Entries looked at together when the last sound one is searched for backwards. */
@@ -65,7 +65,7 @@ export class IndexWriter {
     try {
       const { fileSystem } = this.#context;
       const path = indexPath(this.#context, this.#baseOffset);
-      if (fileSystem.status(path)?.inode !== this.#file.status().inode) {
+      if (!isSameFile(fileSystem.status(path), this.#file.status())) {
         this.close();
         this.#file = fileSystem.open(path, 'create');
       }

@@ -6,12 +6,11 @@
  * are no part of the log. Needs no free space and settles nothing. Never touches the active segment, and deletes nothing
  * from a topic whose topic.json is missing or unsound.
  */
-import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import { isDeleted, markUnsound, peekMark, readMark, refuseNewer, writeMark } from './mark-file.ts';
 import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from './segment-list.ts';
 import { indexPath, markPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
-import { TopicLock, type LockHold } from './topic-lock.ts';
+import { withTopicLock, type LockHold } from './topic-lock.ts';
 import { readTopicSettings } from './topic-settings.ts';
 
 /** A timestamp further ahead of the clock than this was written by a wrong clock, and counts as now. */
@@ -183,26 +182,12 @@ export async function withMaintenanceLock<T>(
   lockTimeoutMs: number,
   use: (hold: LockHold, mark: HighWatermark) => Promise<T>,
 ): Promise<T> {
-  const refusal = context.fileSystem.appendRefusal;
-  if (refusal !== undefined)
-    throw new FastQueueError('locking_unavailable', refusal, { topic: context.topic });
-  for (;;) {
-    const lock = TopicLock.open(context);
-    try {
-      const hold = await lock.acquire(lockTimeoutMs);
-      if (hold === 'moved') continue;
-      try {
-        const mark = peekMark(hold.markFile);
-        if (mark === undefined) throw markUnsound(context);
-        if (isDeleted(refuseNewer(context, mark))) throw topicNotFound(context);
-        return await use(hold, mark);
-      } finally {
-        hold.release();
-      }
-    } finally {
-      lock.close();
-    }
-  }
+  return withTopicLock(context, lockTimeoutMs, async (hold) => {
+    const mark = peekMark(hold.markFile);
+    if (mark === undefined) throw markUnsound(context);
+    if (isDeleted(refuseNewer(context, mark))) throw topicNotFound(context);
+    return use(hold, mark);
+  });
 }
 
 function planFor(

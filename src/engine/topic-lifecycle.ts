@@ -23,7 +23,7 @@ import {
   topicNotFound,
   type TopicContext,
 } from './topic-directory.ts';
-import { TopicLock, writeHolder, type LockHold } from './topic-lock.ts';
+import { refuseWithoutLocks, withTopicLock, writeHolder, type LockHold } from './topic-lock.ts';
 import { writeTopicSettings } from './topic-settings.ts';
 
 /** What stands under a topic's name. `half-made`: a creator was killed; `deleted`: a deletion was. */
@@ -69,9 +69,7 @@ export async function createTopic(
   options: { settings: TopicSettings; lockTimeoutMs: number },
 ): Promise<boolean> {
   const { fileSystem, directory } = context;
-  const refusal = fileSystem.appendRefusal;
-  if (refusal !== undefined)
-    throw new FastQueueError('locking_unavailable', refusal, { topic: context.topic });
+  refuseWithoutLocks(context);
   if (topicStanding(context) === 'deleted') await finishDeletion(context, options.lockTimeoutMs);
   await makeDirectories(fileSystem, dirname(directory));
   fileSystem.makeDirectory(directory);
@@ -236,28 +234,4 @@ export async function removeDeletedDirectories(
   for (const path of paths) removeTree(fileSystem, path);
   if (paths.length > 0) await fileSystem.syncDirectory(dataDirectory);
   return paths.length;
-}
-
-async function withTopicLock<T>(
-  context: TopicContext,
-  lockTimeoutMs: number,
-  use: (hold: LockHold) => Promise<T>,
-): Promise<T> {
-  const refusal = context.fileSystem.appendRefusal;
-  if (refusal !== undefined)
-    throw new FastQueueError('locking_unavailable', refusal, { topic: context.topic });
-  for (;;) {
-    const lock = TopicLock.open(context);
-    try {
-      const hold = await lock.acquire(lockTimeoutMs);
-      if (hold === 'moved') continue;
-      try {
-        return await use(hold);
-      } finally {
-        hold.release();
-      }
-    } finally {
-      lock.close();
-    }
-  }
 }

@@ -9,7 +9,7 @@
  * the queue by then, or is released. The descriptor stays open until it has returned, even after the last close.
  */
 import { FastQueueError } from './errors.ts';
-import type { FileHandle, FileStatus } from './io/file-system.ts';
+import { isSameFile, type FileHandle, type FileStatus } from './io/file-system.ts';
 import { openMark } from './mark-file.ts';
 import { holderPath, markPath, topicNotFound, type TopicContext } from './topic-directory.ts';
 
@@ -85,7 +85,7 @@ export class TopicLock {
   /** False where this is the lock of a directory that is gone, or of a mark that was replaced. */
   #isOf(context: TopicContext): boolean {
     const named = context.fileSystem.status(markPath(context));
-    return named === undefined || identityOf(named) === identityOf(this.#markIdentity);
+    return named === undefined || isSameFile(named, this.#markIdentity);
   }
 
   /** Syncs the mark as it stands, with or without the lock: only stores are synced by the holder alone. */
@@ -249,7 +249,7 @@ export class TopicLock {
     const { fileSystem, directory } = this.#context;
     const named = fileSystem.status(this.#markPath);
     const own = this.#markIdentity;
-    if (named?.inode === own.inode && named.device === own.device) return 'current';
+    if (isSameFile(named, own)) return 'current';
     const directoryStatus = fileSystem.status(directory);
     if (directoryStatus === undefined || identityOf(directoryStatus) !== this.#directoryIdentity)
       return 'moved';
@@ -312,4 +312,37 @@ function readHolder(context: TopicContext): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Runs `use` under the lock of the topic of that name, whichever directory has the name once the lock is had.
+ *
+ * @throws FastQueueError `locking_unavailable`, `locked`, and what `use` throws
+ */
+export async function withTopicLock<T>(
+  context: TopicContext,
+  lockTimeoutMs: number,
+  use: (hold: LockHold) => Promise<T>,
+): Promise<T> {
+  refuseWithoutLocks(context);
+  for (;;) {
+    const lock = TopicLock.open(context);
+    try {
+      const hold = await lock.acquire(lockTimeoutMs);
+      if (hold === 'moved') continue;
+      try {
+        return await use(hold);
+      } finally {
+        hold.release();
+      }
+    } finally {
+      lock.close();
+    }
+  }
+}
+
+/** @throws FastQueueError `locking_unavailable` where this platform has no locks, or nothing can be made durable */
+export function refuseWithoutLocks({ fileSystem, topic }: TopicContext): void {
+  const refusal = fileSystem.appendRefusal;
+  if (refusal !== undefined) throw new FastQueueError('locking_unavailable', refusal, { topic });
 }

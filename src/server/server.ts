@@ -234,7 +234,9 @@ export class FastQueueServer {
     response: ServerResponse,
     options: { awaitsContinue?: boolean } = {},
   ): Promise<void> {
-    const connection = this.#connections.get(request.socket) as Connection;
+    const connection = this.#connections.get(request.socket);
+    // The client has gone away with its request.
+    if (connection === undefined) return;
     const previous = connection.response;
     connection.response = response;
     // Requests that one client sends ahead have their turn one after the other: answers that nobody reads are not made.

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { readFileSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import { indexFileName, storeFileName } from '../../src/engine/format/file-names.ts';
-import type { ReadStep } from '../../src/engine/log-reader.ts';
+import type { ReadStep } from '../../src/engine/read-steps.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 
 const EVERYTHING = { maxBytes: 1024 * 1024, maxRecords: Infinity, untilOffset: Infinity };

@@ -13,7 +13,7 @@ import { scanWhole } from './scan.ts';
 import { FastQueueError } from '../errors.ts';
 import { decodeFrameHeader } from '../format/frame.ts';
 import { temporaryFileName } from '../format/file-names.ts';
-import type { FileHandle, FileStatus } from '../io/file-system.ts';
+import { isSameFile, type FileHandle } from '../io/file-system.ts';
 import type { Region } from '../kernel/kernel.ts';
 import { copyBytes, writeWhole } from '../quarantine.ts';
 import { openStoreIfThere } from '../segment-list.ts';
@@ -64,10 +64,6 @@ export class PreparedFile {
       this.#file.close();
     }
   }
-}
-
-export function isSameFile(left: FileStatus | undefined, right: FileStatus): boolean {
-  return left !== undefined && left.inode === right.inode && left.device === right.device;
 }
 
 /** A store and its index, or an index alone. */

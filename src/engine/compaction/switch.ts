@@ -9,7 +9,8 @@
  * whose whole range lies inside the one before it is no part of the log.
  */
 import type { SealedSegment } from './list.ts';
-import { isSameFile, type PreparedSegment } from './prepare.ts';
+import { isSameFile } from '../io/file-system.ts';
+import type { PreparedSegment } from './prepare.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import { writeMark } from '../mark-file.ts';
 import { indexPath, storePath, type TopicContext } from '../topic-directory.ts';

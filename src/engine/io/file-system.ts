@@ -15,6 +15,10 @@ export interface FileStatus {
   readonly isDirectory: boolean;
 }
 
+/** Whether both are the same file; where either is missing it is not. */
+export const isSameFile = (one: FileStatus | undefined, other: FileStatus | undefined): boolean =>
+  one !== undefined && one.inode === other?.inode && one.device === other.device;
+
 /**
  * How a file is opened. `read`: must exist. `update`: read and write, must exist. `create`: read and write, made with
  * mode 0600 if missing. `create-new`: read and write, must not exist (EEXIST). Never truncates.

@@ -22,7 +22,7 @@ const MAX_CHANCES = 2 ** 16;
 export function exchangeFrames(regions: readonly RegionDamage[]): ExchangedRegion[] {
   const taken = new Map<RegionDamage, readonly Stray[]>();
   for (const scope of ['log', 'tail'] as const) {
-    const own = regions.filter(({ exchange, flip }) => exchange?.scope === scope && flip === undefined);
+    const own = regions.filter(({ exchange }) => exchange?.scope === scope);
     if (chancesOf(own) > MAX_CHANCES) continue;
     for (const [region, strays] of wantedIn(own)) taken.set(region, acceptable(region, strays));
   }

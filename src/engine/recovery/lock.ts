@@ -1,9 +1,8 @@
 /**
  * The topic's lock for recovery, which must be had even where the mark that it is held on is missing or unsound.
  */
-import { FastQueueError } from '../errors.ts';
 import { markPath, topicNotFound, type TopicContext } from '../topic-directory.ts';
-import { TopicLock, type LockHold } from '../topic-lock.ts';
+import { refuseWithoutLocks, withTopicLock, type LockHold } from '../topic-lock.ts';
 
 /**
  * Runs `use` under the exclusive lock; looks at nothing.
@@ -15,25 +14,10 @@ export async function withRecoveryLock<T>(
   lockTimeoutMs: number,
   use: (hold: LockHold) => Promise<T>,
 ): Promise<T> {
-  const { fileSystem } = context;
-  if (fileSystem.appendRefusal !== undefined)
-    throw new FastQueueError('locking_unavailable', fileSystem.appendRefusal, { topic: context.topic });
-  if (fileSystem.status(context.directory) === undefined) throw topicNotFound(context);
+  refuseWithoutLocks(context);
+  if (context.fileSystem.status(context.directory) === undefined) throw topicNotFound(context);
   await makeMarkFile(context);
-  for (;;) {
-    const lock = TopicLock.open(context);
-    try {
-      const hold = await lock.acquire(lockTimeoutMs);
-      if (hold === 'moved') continue;
-      try {
-        return await use(hold);
-      } finally {
-        hold.release();
-      }
-    } finally {
-      lock.close();
-    }
-  }
+  return withTopicLock(context, lockTimeoutMs, use);
 }
 
 /** Makes a mark file where there is none: the lock is held on it. */

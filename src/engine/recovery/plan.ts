@@ -48,15 +48,9 @@ export interface RegionRepair extends RegionDamage {
   readonly layout: RegionLayout;
 }
 
-export interface RecoveryPlan {
-  readonly topic: string;
-  readonly generation: number;
+export interface RecoveryPlan extends DamageList {
   /** By segment, then by position. */
   readonly regions: readonly RegionRepair[];
-  readonly missingSegments: readonly MissingSegment[];
-  readonly indexes: readonly number[];
-  readonly isSettingsUnsound: boolean;
-  readonly activeEndPosition?: number | undefined;
   /** Offsets that will have no record, ascending. */
   readonly lost: readonly LostOffsets[];
 }

@@ -3,17 +3,16 @@
  * retention and a recovery at work it starts over rather than report what it saw halfway: what it names was so under one
  * generation of the mark.
  */
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { FastQueueError } from '../errors.ts';
-import { FINDING_SEVERITY, type Finding, type FindingCode, type OffsetRange } from './findings.ts';
-import { classifyTopicFile } from '../format/file-names.ts';
+import { FindingList } from './finding-list.ts';
+import type { Finding, OffsetRange } from './findings.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import { payloadChecksum, scanTail } from '../frame-scanner.ts';
 import { isDeleted, peekMark, readMark } from '../mark-file.ts';
 import { isDiskError, listDamage } from '../recovery/damage-list.ts';
 import { findMisnamed } from '../recovery/misnamed-stores.ts';
-import { planRecovery, type DamageList, type RecoveryPlan, type RegionRepair } from '../recovery/plan.ts';
+import { planRecovery, type DamageList, type RecoveryPlan } from '../recovery/plan.ts';
 import { listRuns } from '../recovery/runs.ts';
 import { halfExchanged } from '../recovery/undo.ts';
 import { markFromStores } from '../mark-from-stores.ts';
@@ -21,16 +20,8 @@ import { listMovedFrames } from '../recovery/tail.ts';
 import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from '../segment-list.ts';
 import { openSegmentReaders, type SegmentReaders } from '../recovery/segment-readers.ts';
 import type { SegmentContents, SegmentReading } from '../recovery/segment-reading.ts';
-import {
-  indexPath,
-  listStoreBases,
-  markPath,
-  storePath,
-  topicNotFound,
-  type TopicContext,
-} from '../topic-directory.ts';
+import { listStoreBases, markPath, storePath, topicNotFound, type TopicContext } from '../topic-directory.ts';
 import { readTopicSettings } from '../topic-settings.ts';
-import type { IndexVerdict } from '../index-check.ts';
 
 export interface VerifyOptions {
   /** Look at bounds and ends only. */
@@ -103,7 +94,7 @@ export async function verifyTopic(context: TopicContext, options: VerifyOptions)
 class Verification {
   readonly #context: TopicContext;
   readonly #options: VerifyOptions;
-  readonly #findings: Finding[] = [];
+  readonly #findings: FindingList;
   readonly #segments: SegmentReport[] = [];
   /** Those that go on into the one behind them. */
   readonly #overlapping: LogSegment[] = [];
@@ -113,6 +104,7 @@ class Verification {
     this.#context = context;
     this.#options = options;
     this.#readers = readers;
+    this.#findings = new FindingList(context);
   }
 
   /** Undefined when the log changed meanwhile: then nothing of it counts. */
@@ -122,7 +114,7 @@ class Verification {
     } catch (error) {
       if (!isDiskError(error)) throw error;
       // What was found until then stays found.
-      this.#unreadable(error.details.path ?? this.#context.directory, error);
+      this.#findings.noteUnreadable(error.details.path ?? this.#context.directory, error);
       return this.#report({ startOffset: 0, nextOffset: 0 }, []);
     }
   }
@@ -133,10 +125,10 @@ class Verification {
     if (damage === undefined) return undefined;
     const plan = planRecovery(damage);
     if (mark.isSound && !(await this.#isStill(mark.value, plan))) return undefined;
-    this.#noteDamage(plan, mark.value.baseOffset);
+    this.#findings.noteDamage(plan, mark.value.baseOffset);
     const isActiveSound = plan.regions.every((region) => region.baseOffset !== mark.value.baseOffset);
     if (mark.isSound && isActiveSound) await this.#lookPastMark(mark.value);
-    this.#noteFiles(mark.value);
+    this.#findings.noteFiles(mark.value);
     return this.#report(mark.value, plan.lost);
   }
 
@@ -149,7 +141,7 @@ class Verification {
       startOffset: mark.startOffset,
       nextOffset: mark.nextOffset,
       segments: this.#segments,
-      findings: this.#findings,
+      findings: this.#findings.all,
       lost,
     };
   }
@@ -167,16 +159,16 @@ class Verification {
       }
     } catch (error) {
       if (isDiskError(error)) {
-        this.#unreadable(error.details.path ?? markPath(this.#context), error);
+        this.#findings.noteUnreadable(error.details.path ?? markPath(this.#context), error);
         return { value: markFromStores(this.#context), isSound: false };
       }
       const isGone = error instanceof FastQueueError && error.details.errno === 'ENOENT';
       if (!isGone && !(error instanceof FastQueueError && error.code === 'damaged')) throw error;
-      this.#add('mark_unsound', {
+      this.#findings.add('mark_unsound', {
         path: markPath(this.#context),
         message:
           'The high-water mark is missing or damaged: it cannot be known whether acknowledged records are missing at the end.',
-        command: this.#recover(),
+        command: this.#findings.recoverCommand,
       });
       return { value: markFromStores(this.#context), isSound: false };
     }
@@ -186,9 +178,9 @@ class Verification {
     const damage = await this.#list(mark.value);
     if (damage !== undefined && (damage.regions.length > 0 || damage.missingSegments.length > 0)) {
       const interrupted = halfExchanged(this.#context, listRuns(this.#context));
-      for (const { path } of interrupted) this.#noteInterrupted(path);
+      for (const { path } of interrupted) this.#findings.noteInterrupted(path);
       const misnamed = findMisnamed(this.#context);
-      for (const { from, to } of misnamed) this.#noteMisnamed(from, to);
+      for (const { from, to } of misnamed) this.#findings.noteMisnamed(from, to);
       // What else is damaged can only be seen once that is repaired.
       if (interrupted.length + misnamed.length > 0) return nothingDamaged(this.#context, mark.value);
     }
@@ -212,7 +204,7 @@ class Verification {
             this.#segmentDone(segment, reading);
           },
           unreadable: (path, error) => {
-            this.#unreadable(path, error);
+            this.#findings.noteUnreadable(path, error);
           },
         },
       });
@@ -221,10 +213,10 @@ class Verification {
       // A store that is gone was removed or replaced since it was listed.
       if (error.details.errno === 'ENOENT') return undefined;
       if (error.code !== 'recovery_incomplete') throw error;
-      this.#add('mark_unsound', {
+      this.#findings.add('mark_unsound', {
         path: markPath(this.#context),
         message: error.message,
-        command: this.#recover(),
+        command: this.#findings.recoverCommand,
       });
       return nothingDamaged(this.#context, mark);
     }
@@ -246,7 +238,7 @@ class Verification {
       if (segment.baseOffset > expectedOffset)
         missingSegments.push({ baseOffset: expectedOffset, nextOffset: segment.baseOffset, timestamp: 0 });
       if (!tail.isSound || tail.endOffset !== segment.endOffset) {
-        this.#add(segment.isActive ? 'missing_tail' : 'bad_length', {
+        this.#findings.add(segment.isActive ? 'missing_tail' : 'bad_length', {
           path: storePath(this.#context, segment.baseOffset),
           message: `The segment does not end soundly at offset ${segment.endOffset}; without --quick more can be said.`,
           command: `fastqueue verify ${this.#context.topic}`,
@@ -274,42 +266,20 @@ class Verification {
       firstTimestamp: firstTimestampOf(this.#context, segment.baseOffset),
       lastTimestamp: reading.lastTimestamp,
     });
-    this.#noteIndex(segment, index, reading);
+    this.#findings.noteIndex(segment, index, reading);
     if (!segment.isActive && reading.goodEndOffset > segment.endOffset) {
       this.#overlapping.push(segment);
-      this.#add('overlapping_segments', {
+      this.#findings.add('overlapping_segments', {
         path: storePath(this.#context, segment.endOffset),
         message: `This segment begins at offset ${segment.endOffset}, and the one before it ends at ${reading.goodEndOffset}.`,
-        command: this.#recover(),
+        command: this.#findings.recoverCommand,
       });
     }
     if ((reading.lastTimestamp ?? 0) > Date.now() + DAY_MS) {
-      this.#add('timestamp_ahead', {
+      this.#findings.add('timestamp_ahead', {
         path: storePath(this.#context, segment.baseOffset),
         message: 'Records here carry a time more than a day ahead; retention counts them as of now.',
       });
-    }
-  }
-
-  #noteIndex(segment: LogSegment, index: IndexVerdict, reading: SegmentReading): void {
-    const path = indexPath(this.#context, segment.baseOffset);
-    const command = `fastqueue recover ${this.#context.topic}`;
-    if (index.isMissing) {
-      if (reading.goodEndOffset > segment.baseOffset)
-        this.#add('index_missing', {
-          path,
-          message: 'The index is missing; reading goes on without it.',
-          command,
-        });
-      return;
-    }
-    if (index.unsoundCount > 0) {
-      const message = `${index.unsoundCount} of ${index.entryCount} index entries do not check out, as a power cut leaves them; they are not used.`;
-      this.#add('index_unsound', { path, message, command });
-    }
-    if (index.contradictingCount > 0 && reading.regions.length === 0) {
-      const message = `${index.contradictingCount} of ${index.entryCount} index entries name no frame of the store; they are not used.`;
-      this.#add('index_contradicts', { path, message, command });
     }
   }
 
@@ -352,65 +322,6 @@ class Verification {
     );
   }
 
-  #noteInterrupted(path: string): void {
-    this.#add('misplaced_frames', {
-      path,
-      message:
-        'A recovery was interrupted while it put frames back: the next one writes back what it had replaced first.',
-      command: this.#recover(),
-    });
-  }
-
-  #noteMisnamed(from: number, to: number): void {
-    this.#add('misplaced_frames', {
-      path: storePath(this.#context, from),
-      message: `The frames of this store check out from offset ${to} on: it bears another store's name.`,
-      command: this.#recover(),
-    });
-  }
-
-  #noteDamage(plan: RecoveryPlan, activeBase: number): void {
-    for (const region of plan.regions) {
-      const bytes = region.endPosition - region.position;
-      this.#add(region.code as FindingCode, {
-        path: storePath(this.#context, region.baseOffset),
-        position: region.position,
-        bytes,
-        lost: region.layout.lost,
-        message: `${sentenceOf(region)} Offset ${region.offset} was expected here, and what follows is offset ${region.nextOffset}.`,
-        command: this.#recover(),
-      });
-    }
-    const { activeEndPosition } = plan;
-    // Where bytes of the active store are gone, what is damaged there says so.
-    if (
-      activeEndPosition !== undefined &&
-      !plan.regions.some(({ baseOffset }) => baseOffset === activeBase)
-    ) {
-      this.#add('mark_unsound', {
-        path: markPath(this.#context),
-        message: `The high-water mark names a byte behind the end of the active store (${activeEndPosition}), and no offset is missing before it.`,
-        command: this.#recover(),
-      });
-    }
-    for (const missing of plan.missingSegments) {
-      this.#add('missing_segment', {
-        path: storePath(this.#context, missing.baseOffset),
-        lost: [{ from: missing.baseOffset, to: missing.nextOffset }],
-        message: `The segment that holds offsets ${missing.baseOffset} to before ${missing.nextOffset} is not there.`,
-        command: this.#recover(),
-      });
-    }
-    if (plan.isSettingsUnsound) {
-      this.#add('topic_settings', {
-        path: join(this.#context.directory, 'topic.json'),
-        message:
-          'topic.json is missing or damaged: nothing is deleted from this topic until it has a sound one.',
-        command: this.#recover(),
-      });
-    }
-  }
-
   /** Bytes past the mark are the normal state beside a busy writer: only what stands still is looked at. */
   async #lookPastMark(before: HighWatermark): Promise<void> {
     const { fileSystem, kernel } = this.#context;
@@ -428,7 +339,7 @@ class Verification {
     if (mark?.position !== before.position || mark.generation !== before.generation) return;
     if (fileSystem.status(path)?.sizeBytes !== sizeBytes) return;
     for (const base of later) {
-      this.#add('torn_tail', {
+      this.#findings.add('torn_tail', {
         path: storePath(this.#context, base),
         message:
           'This store lies wholly behind the high-water mark; the next writer adopts what is good in it.',
@@ -441,15 +352,15 @@ class Verification {
       const tail = scanTail({ file: store, kernel, ...place, minTimestamp: -Infinity });
       const bytes = sizeBytes - before.position;
       if (tail.ending === 'damaged') {
-        this.#add('bad_length', {
+        this.#findings.add('bad_length', {
           path,
           position: tail.goodEndPosition,
           bytes: sizeBytes - tail.goodEndPosition,
           message: 'What lies behind the high-water mark is damaged, and it is no torn tail.',
-          command: this.#recover(),
+          command: this.#findings.recoverCommand,
         });
       } else {
-        this.#add('torn_tail', {
+        this.#findings.add('torn_tail', {
           path,
           position: before.position,
           bytes,
@@ -459,49 +370,6 @@ class Verification {
     } finally {
       store.close();
     }
-  }
-
-  #noteFiles(mark: HighWatermark): void {
-    const { below, empty, superseded } = listSegments(this.#context, mark);
-    const leftovers = new Set([...below, ...empty, ...superseded]);
-    for (const name of this.#context.fileSystem.list(this.#context.directory) ?? []) {
-      const file = classifyTopicFile(name);
-      const path = join(this.#context.directory, name);
-      if (file.type === 'unknown') {
-        this.#add('unknown_file', { path, message: 'This file is no part of the log and is never touched.' });
-      } else if (file.type === 'temporary' || (file.type === 'store' && leftovers.has(file.baseOffset))) {
-        this.#add('leftover', {
-          path,
-          message: 'Interrupted work left this file; it is no part of the log.',
-        });
-      }
-    }
-  }
-
-  #unreadable(path: string, error: FastQueueError): void {
-    this.#add('io_error', { path, message: `${error.message} What it holds is unknown.` });
-  }
-
-  #recover(): string {
-    return `fastqueue recover ${this.#context.topic} --dry-run`;
-  }
-
-  #add(
-    code: FindingCode,
-    finding: { path: string; message: string } & Partial<
-      Pick<Finding, 'position' | 'bytes' | 'lost' | 'command'>
-    >,
-  ): void {
-    this.#findings.push({
-      code,
-      severity: FINDING_SEVERITY[code],
-      topic: this.#context.topic,
-      position: undefined,
-      bytes: undefined,
-      lost: [],
-      command: undefined,
-      ...finding,
-    });
   }
 }
 
@@ -523,22 +391,4 @@ function nothingDamaged(context: TopicContext, mark: HighWatermark): DamageList 
     indexes: [],
     isSettingsUnsound: readTopicSettings(context) === undefined,
   };
-}
-
-function sentenceOf({ code, moved, givenCount }: RegionRepair): string {
-  const movedCount = moved.filter(({ source }) => source === undefined).length + givenCount;
-  switch (code) {
-    case 'bad_checksum':
-      return 'A frame does not check out.';
-    case 'missing_tail':
-      return 'The log ends before its high-water mark: acknowledged records are missing.';
-    case 'foreign_bytes':
-      return 'Bytes that are no frames stand here, and no offset is missing.';
-    case 'misplaced_frames':
-      return movedCount === 1
-        ? 'The frame here checks out at another offset than where it stands.'
-        : `${movedCount} frames here check out at other offsets than where they stand.`;
-    default:
-      return 'The bounds of frames are lost here.';
-  }
 }

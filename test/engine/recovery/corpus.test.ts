@@ -7,7 +7,8 @@ import { openDataDirectory } from '../../../src/engine/data-directory.ts';
 import { recoverTopic, undoRecovery } from '../../../src/engine/recovery/recover.ts';
 import { verifyTopic } from '../../../src/engine/verification/verify.ts';
 import { Sandbox, type Outcome } from '../../cli/fastqueue.ts';
-import { CORPUS_CASES, makeCorpus, type Expected, type ExpectedJava } from '../../support/corpus.ts';
+import { CORPUS_CASES, makeCorpus } from '../../support/corpus.ts';
+import type { Expected, ExpectedJava } from '../../support/corpus/expected.ts';
 import { snapshotOf, storesOf } from '../../support/recovery-scene.ts';
 
 const FIXTURES = fileURLToPath(new URL('../../../fixtures', import.meta.url));

@@ -2,10 +2,8 @@
 //
 // Short pieces are copied sixteen bytes at a time, up to fifteen too many: what follows them is written afterwards, and
 // ROOM_BYTES stay free at the end of the output.
-import { OFFSET_DIGITS_END, RESULT_AT, TIME_DIGITS_END } from './layout';
+import { HEADER_BYTES, OFFSET_DIGITS_END, RESULT_AT, TIMESTAMP_AT, TIME_DIGITS_END } from './layout';
 
-const HEADER_BYTES: u32 = 16;
-const TIMESTAMP_AT: u32 = 4;
 const ROOM_BYTES: u32 = 64;
 const MAX_DIGITS_BYTES: u32 = 20;
 

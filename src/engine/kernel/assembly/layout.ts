@@ -20,3 +20,8 @@ export const TIME_DIGITS_END: u32 = RESULT_AT + 112;
 
 /** The delimiter of the call, or pieces of text, written by the caller. */
 export const DELIMITER_AT: u32 = RESULT_AT + 128;
+
+// A frame (format/frame.ts): where its parts stand, and where its payload begins.
+export const TIMESTAMP_AT: u32 = 4;
+export const CHECKSUM_AT: u32 = 12;
+export const HEADER_BYTES: u32 = 16;

@@ -1,11 +1,8 @@
 // Input bytes into frames, frames stamped anew, and index entries for them. AssemblyScript; the contract is kernel.ts,
 // the reference is reference.ts.
 import { crc32Of20, frameRegister, offsetAndLength, registerAfter } from './crc32';
-import { DELIMITER_AT, RESULT_AT } from './layout';
+import { CHECKSUM_AT, DELIMITER_AT, HEADER_BYTES, RESULT_AT, TIMESTAMP_AT } from './layout';
 
-const HEADER_BYTES: u32 = 16;
-const TIMESTAMP_AT: u32 = 4;
-const CHECKSUM_AT: u32 = 12;
 const LENGTH_PREFIX_BYTES: u32 = 4;
 const NOT_FOUND: u32 = 0xffffffff;
 

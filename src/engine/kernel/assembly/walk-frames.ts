@@ -1,11 +1,8 @@
 // Good frames one after the other, checked and, where wanted, their payloads copied out in the same pass.
 // AssemblyScript; the contract is kernel.ts, the reference is reference.ts.
 import { frameRegister, offsetAndLength, registerAfter } from './crc32';
-import { DELIMITER_AT, RESULT_AT, RESULT_TIMESTAMP_AT } from './layout';
+import { CHECKSUM_AT, DELIMITER_AT, HEADER_BYTES, RESULT_AT, RESULT_TIMESTAMP_AT, TIMESTAMP_AT } from './layout';
 
-const HEADER_BYTES: u32 = 16;
-const TIMESTAMP_AT: u32 = 4;
-const CHECKSUM_AT: u32 = 12;
 const KIND_SHIFT: u32 = 28;
 const MAX_RECORD_BYTES: u32 = 32 * 1024 * 1024 - HEADER_BYTES;
 const MAX_SAFE_INTEGER: i64 = 9_007_199_254_740_991;

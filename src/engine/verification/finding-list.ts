@@ -1,0 +1,170 @@
+/**
+ * What `verify` has found in a topic, put into words: what is wrong, where, what is lost, and the command to run next.
+ * Decides nothing; looks at no more than the names of files.
+ */
+import { join } from 'node:path';
+import type { FastQueueError } from '../errors.ts';
+import { classifyTopicFile } from '../format/file-names.ts';
+import type { HighWatermark } from '../format/high-watermark.ts';
+import type { IndexVerdict } from '../index-check.ts';
+import type { RecoveryPlan, RegionRepair } from '../recovery/plan.ts';
+import type { SegmentReading } from '../recovery/segment-reading.ts';
+import { listSegments, type LogSegment } from '../segment-list.ts';
+import { indexPath, markPath, storePath, type TopicContext } from '../topic-directory.ts';
+import { FINDING_SEVERITY, type Finding, type FindingCode } from './findings.ts';
+
+export class FindingList {
+  readonly #context: TopicContext;
+  readonly #findings: Finding[] = [];
+
+  constructor(context: TopicContext) {
+    this.#context = context;
+  }
+
+  /** In the order in which they were noted. */
+  get all(): readonly Finding[] {
+    return this.#findings;
+  }
+
+  noteIndex(segment: LogSegment, index: IndexVerdict, reading: SegmentReading): void {
+    const path = indexPath(this.#context, segment.baseOffset);
+    const command = `fastqueue recover ${this.#context.topic}`;
+    if (index.isMissing) {
+      if (reading.goodEndOffset > segment.baseOffset)
+        this.add('index_missing', {
+          path,
+          message: 'The index is missing; reading goes on without it.',
+          command,
+        });
+      return;
+    }
+    if (index.unsoundCount > 0) {
+      const message = `${index.unsoundCount} of ${index.entryCount} index entries do not check out, as a power cut leaves them; they are not used.`;
+      this.add('index_unsound', { path, message, command });
+    }
+    if (index.contradictingCount > 0 && reading.regions.length === 0) {
+      const message = `${index.contradictingCount} of ${index.entryCount} index entries name no frame of the store; they are not used.`;
+      this.add('index_contradicts', { path, message, command });
+    }
+  }
+
+  noteInterrupted(path: string): void {
+    this.add('misplaced_frames', {
+      path,
+      message:
+        'A recovery was interrupted while it put frames back: the next one writes back what it had replaced first.',
+      command: this.recoverCommand,
+    });
+  }
+
+  noteMisnamed(from: number, to: number): void {
+    this.add('misplaced_frames', {
+      path: storePath(this.#context, from),
+      message: `The frames of this store check out from offset ${to} on: it bears another store's name.`,
+      command: this.recoverCommand,
+    });
+  }
+
+  noteDamage(plan: RecoveryPlan, activeBase: number): void {
+    for (const region of plan.regions) {
+      const bytes = region.endPosition - region.position;
+      this.add(region.code as FindingCode, {
+        path: storePath(this.#context, region.baseOffset),
+        position: region.position,
+        bytes,
+        lost: region.layout.lost,
+        message: `${sentenceOf(region)} Offset ${region.offset} was expected here, and what follows is offset ${region.nextOffset}.`,
+        command: this.recoverCommand,
+      });
+    }
+    const { activeEndPosition } = plan;
+    // Where bytes of the active store are gone, what is damaged there says so.
+    if (
+      activeEndPosition !== undefined &&
+      !plan.regions.some(({ baseOffset }) => baseOffset === activeBase)
+    ) {
+      this.add('mark_unsound', {
+        path: markPath(this.#context),
+        message: `The high-water mark names a byte behind the end of the active store (${activeEndPosition}), and no offset is missing before it.`,
+        command: this.recoverCommand,
+      });
+    }
+    for (const missing of plan.missingSegments) {
+      this.add('missing_segment', {
+        path: storePath(this.#context, missing.baseOffset),
+        lost: [{ from: missing.baseOffset, to: missing.nextOffset }],
+        message: `The segment that holds offsets ${missing.baseOffset} to before ${missing.nextOffset} is not there.`,
+        command: this.recoverCommand,
+      });
+    }
+    if (plan.isSettingsUnsound) {
+      this.add('topic_settings', {
+        path: join(this.#context.directory, 'topic.json'),
+        message:
+          'topic.json is missing or damaged: nothing is deleted from this topic until it has a sound one.',
+        command: this.recoverCommand,
+      });
+    }
+  }
+
+  noteFiles(mark: HighWatermark): void {
+    const { below, empty, superseded } = listSegments(this.#context, mark);
+    const leftovers = new Set([...below, ...empty, ...superseded]);
+    for (const name of this.#context.fileSystem.list(this.#context.directory) ?? []) {
+      const file = classifyTopicFile(name);
+      const path = join(this.#context.directory, name);
+      if (file.type === 'unknown') {
+        this.add('unknown_file', { path, message: 'This file is no part of the log and is never touched.' });
+      } else if (file.type === 'temporary' || (file.type === 'store' && leftovers.has(file.baseOffset))) {
+        this.add('leftover', {
+          path,
+          message: 'Interrupted work left this file; it is no part of the log.',
+        });
+      }
+    }
+  }
+
+  noteUnreadable(path: string, error: FastQueueError): void {
+    this.add('io_error', { path, message: `${error.message} What it holds is unknown.` });
+  }
+
+  get recoverCommand(): string {
+    return `fastqueue recover ${this.#context.topic} --dry-run`;
+  }
+
+  add(
+    code: FindingCode,
+    finding: { path: string; message: string } & Partial<
+      Pick<Finding, 'position' | 'bytes' | 'lost' | 'command'>
+    >,
+  ): void {
+    this.#findings.push({
+      code,
+      severity: FINDING_SEVERITY[code],
+      topic: this.#context.topic,
+      position: undefined,
+      bytes: undefined,
+      lost: [],
+      command: undefined,
+      ...finding,
+    });
+  }
+}
+
+function sentenceOf({ code, moved, givenCount }: RegionRepair): string {
+  const movedCount = moved.filter(({ source }) => source === undefined).length + givenCount;
+  switch (code) {
+    case 'bad_checksum':
+      return 'A frame does not check out.';
+    case 'missing_tail':
+      return 'The log ends before its high-water mark: acknowledged records are missing.';
+    case 'foreign_bytes':
+      return 'Bytes that are no frames stand here, and no offset is missing.';
+    case 'misplaced_frames':
+      return movedCount === 1
+        ? 'The frame here checks out at another offset than where it stands.'
+        : `${movedCount} frames here check out at other offsets than where they stand.`;
+    default:
+      return 'The bounds of frames are lost here.';
+  }
+}
