@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { Sandbox } from '../cli/fastqueue.ts';
 import { openDataDirectory } from '../../src/engine/data-directory.ts';
 import { listRecoveryRuns, recoverTopic, undoRecovery } from '../../src/engine/recovery/recover.ts';
-import type { Expected } from './corpus.ts';
+import type { Expected } from './corpus/expected.ts';
 import { snapshotOf, storesOf } from './recovery-scene.ts';
 
 const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url));

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { outcomeOf, Sandbox } from '../cli/fastqueue.ts';
-import type { Expected } from './corpus.ts';
+import type { Expected } from './corpus/expected.ts';
 import { Mounts } from './mounts.ts';
 import { must } from './root-tests.ts';
 import { snapshotOf, storesOf } from './recovery-scene.ts';
