@@ -62,6 +62,30 @@ describe('LogReader.readText', () => {
     await topic.close();
   });
 
+  it('gives a record whose text is larger than all that the kernel has room for, and those around it', async () => {
+    const topic = await scratch.open();
+    // Each byte is written as six.
+    const payloads = [Buffer.from('before'), Buffer.alloc(6 * 1024 * 1024, 1), Buffer.from('behind')];
+    const { offset, timestamp } = await topic.append(payloads);
+    const reader = await topic.openReader({ from: offset });
+    const limits = { maxBytes: 16 * 1024 * 1024, maxRecords: Infinity, untilOffset: Infinity };
+    const step = reader.readText(limits, lineForm(TOPIC));
+    reader.close();
+    await topic.close();
+    expect(step).to.include({ type: 'records', recordCount: 3, isCut: false });
+    const lines = payloads.map((bytes, number) =>
+      JSON.stringify({
+        type: 'record',
+        topic: TOPIC,
+        offset: offset + number,
+        timestamp,
+        ...payloadAsJson(bytes),
+      }),
+    );
+    const text = step.type === 'records' ? step.bytes.toString() : '';
+    expect(text === `${lines.join('\n')}\n`).to.equal(true);
+  });
+
   it('leaves out what is not before a time, and says so', async () => {
     const topic = await scratch.open();
     const early = await topic.append([Buffer.from('early')]);

@@ -1,7 +1,8 @@
 /** Lookups where there is no index: each reader of an opened topic profits from what others have scanned. */
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { rmSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { encodeFrame } from '../../src/engine/format/frame.ts';
 import { PassedPlaces } from '../../src/engine/passed-places.ts';
 import type { Topic } from '../../src/engine/topic.ts';
 import { FaultyFileSystem } from '../support/faulty-file-system.ts';
@@ -84,6 +85,36 @@ describe('a topic whose index is missing', () => {
       await topic.close();
     });
   }
+});
+
+describe('a store that somebody has put in the place of another', () => {
+  it('is read from its own frames: a place that names none of them is not used', async () => {
+    const FEW = 600;
+    const scratch = new ScratchTopic();
+    try {
+      const writer = await scratch.open();
+      await writer.append(
+        Array.from({ length: FEW }, (_, number) => Buffer.from(`${number}:`.padEnd(1000, 'x'))),
+      );
+      await writer.close();
+      rmSync(scratch.path(INDEX));
+      const topic = await scratch.dataDirectory().openTopic(TOPIC, { mode: 'read' });
+      // First the same records behind padding: every frame stands later than in the store that is put there then.
+      const path = scratch.path('00000000000000000000.store');
+      const store = readFileSync(path);
+      const padding = Buffer.alloc(100);
+      const timestamp = Number(store.readBigInt64BE(4));
+      encodeFrame(padding, 0, { kind: 3, offset: 0, timestamp, payload: Buffer.alloc(84) });
+      writeFileSync(path, Buffer.concat([padding, store]));
+      expect(await payloadAt(topic, FEW - 2)).to.match(new RegExp(`^${FEW - 2}:`));
+      writeFileSync(path, store);
+      for (let offset = 1; offset < FEW - 1; offset += 1)
+        expect(await payloadAt(topic, offset)).to.match(new RegExp(`^${offset}:`));
+      await topic.close();
+    } finally {
+      scratch.remove();
+    }
+  });
 });
 
 describe('PassedPlaces', () => {

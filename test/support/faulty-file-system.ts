@@ -2,6 +2,7 @@
  * The real disk, with faults: at the n-th change of the disk it either fails that one call, or "dies": that call and
  * every change after it never happen, as if the process had been killed.
  */
+import { basename } from 'node:path';
 import { FastQueueError } from '../../src/engine/errors.ts';
 import type { FileHandle, FileStatus, FileSystem, OpenMode } from '../../src/engine/io/file-system.ts';
 import { NodeFileSystem } from '../../src/engine/io/node-file-system.ts';
@@ -19,6 +20,8 @@ export class FaultyFileSystem implements FileSystem {
   #next: { readonly doing: string; readonly name: string } | undefined;
   /** Changes of the disk that were asked for so far. */
   changeCount = 0;
+  /** Which, in order: `write to 00000000000000000000.store`. */
+  readonly changes: string[] = [];
   /** Bytes that were read from files so far. */
   readBytes = 0;
   /** Files open now, and the most at any time. */
@@ -42,6 +45,7 @@ export class FaultyFileSystem implements FileSystem {
   /** Counts a change, and throws where the fault is due. */
   change(doing: string, path: string): void {
     this.changeCount += 1;
+    this.changes.push(`${doing} ${basename(path)}`);
     const isNext = this.#next?.doing === doing && path.endsWith(this.#next.name);
     if (isNext) this.#next = undefined;
     if (this.#fault === undefined && !isNext) return;

@@ -6,6 +6,8 @@ import { expect } from 'chai';
 import { join } from 'node:path';
 import { recoverTopic, undoRecovery, type RecoverReport } from '../../../src/engine/recovery/recover.ts';
 import { listRuns } from '../../../src/engine/recovery/runs.ts';
+import { halfExchanged } from '../../../src/engine/recovery/undo.ts';
+import { verifyTopic } from '../../../src/engine/verification/verify.ts';
 import type { TopicContext } from '../../../src/engine/topic-directory.ts';
 import { ForgetfulFileSystem, type Crash } from '../../support/forgetful-file-system.ts';
 import { framePositions, lostOffsets, RecoveryScene, storesOf } from '../../support/recovery-scene.ts';
@@ -235,6 +237,36 @@ describe('recover and undo, ended at every change of the disk', () => {
       );
     });
   }
+
+  it('is told by verify and by a dry run where it was ended while frames were in neither place', async () => {
+    const scenario = SCENARIOS.find(({ title }) =>
+      title.includes('exchanged in the active store'),
+    ) as Scenario;
+    const whole = damagedDisk(scenario);
+    const count = await countChanges(whole, () => recoverOn(whole));
+    let halfCount = 0;
+    for (let at = 1; at <= count; at++) {
+      const disk = damagedDisk(scenario);
+      disk.fault = { at: disk.changeCount + at, type: 'die' };
+      await recoverOn(disk).catch(() => undefined);
+      const left = disk.afterCrash('killed');
+      if (halfExchanged(contextOn(left), listRuns(contextOn(left))).length === 0) continue;
+      halfCount += 1;
+      const { findings } = await verifyTopic(contextOn(left), { quick: false, onBytes: () => undefined });
+      const errors = findings.filter(({ severity }) => severity === 'error');
+      expect(errors.map(({ code }) => code)).to.deep.equal(['misplaced_frames']);
+      expect(errors[0]?.message).to.include('interrupted');
+      const before = storesOn(left);
+      const preview = await recoverTopic(contextOn(left), {
+        dryRun: true,
+        tryBitFlip: false,
+        lockTimeoutMs: 1000,
+      });
+      expect(preview.repairs.map(({ repair }) => repair).join()).to.include('this recovery was interrupted');
+      expect(storesOn(left)).to.deep.equal(before);
+    }
+    expect(halfCount).to.be.greaterThan(0);
+  });
 
   it('says how many lost offsets there are', async () => {
     const disk = damagedDisk(SCENARIOS[4] as Scenario);

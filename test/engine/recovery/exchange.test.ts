@@ -1,0 +1,208 @@
+/** Frames that stand in each other's places: what is put back, and what is left where there is a doubt. */
+import { expect } from 'chai';
+import { encodeFrame } from '../../../src/engine/format/frame.ts';
+import type { StandingFrame } from '../../../src/engine/damage-scan.ts';
+import type { RegionDamage } from '../../../src/engine/recovery/damaged-region.ts';
+import { exchangeFrames } from '../../../src/engine/recovery/exchange.ts';
+import { framePositions, lostOffsets, RecoveryScene } from '../../support/recovery-scene.ts';
+
+/** A frame that stands at byte `position` and checks out at `offset`. */
+const frameAt = (position: number, offset: number, more: Partial<StandingFrame> = {}): StandingFrame => ({
+  position,
+  bytes: 40,
+  offset,
+  offsetCount: 1,
+  timestamp: 1000,
+  checksum: offset + 1,
+  ...more,
+});
+
+/** A hole of one frame of 40 bytes where the record of `offset` is missing. */
+function hole(
+  offset: number,
+  contents: { strays?: StandingFrame[]; moved?: StandingFrame[]; unexplainedCount?: number; count?: number },
+  times: { before?: number; after?: number } = {},
+): RegionDamage {
+  const { strays = [], moved = [], unexplainedCount = 0, count = 1 } = contents;
+  return {
+    code: 'bad_checksum',
+    baseOffset: 0,
+    position: offset * 40,
+    endPosition: (offset + count) * 40,
+    offset,
+    nextOffset: offset + count,
+    timestamp: 1000,
+    moved,
+    exchange: {
+      moved,
+      strays,
+      unexplainedCount,
+      scope: 'log',
+      timestampBefore: times.before,
+      timestampAfter: times.after,
+    },
+    checksum: 0,
+    storeBytes: 10_000,
+  };
+}
+
+/** What comes into each region from another: its offset, and where it stands. */
+const comingInto = (regions: readonly RegionDamage[]): (readonly [number, number])[][] =>
+  exchangeFrames(regions).map(({ moved }) =>
+    moved.flatMap(({ offset, position, source }) =>
+      source === undefined ? [] : [[offset, position] as const],
+    ),
+  );
+
+describe('exchangeFrames', () => {
+  it('puts each of two frames into the place of the other, and says of both regions that they belong together', () => {
+    const regions = [hole(2, { strays: [frameAt(80, 7)] }), hole(7, { strays: [frameAt(280, 2)] })];
+    expect(comingInto(regions)).to.deep.equal([[[2, 280]], [[7, 80]]]);
+    for (const region of exchangeFrames(regions))
+      expect(region).to.include({ code: 'misplaced_frames', isExchanged: true, givenCount: 1 });
+  });
+
+  it('takes none where two that differ check out at one offset', () => {
+    for (const other of [{ checksum: 99 }, { timestamp: 1001 }, { bytes: 41 }]) {
+      const regions = [
+        hole(2, {}),
+        hole(7, { strays: [frameAt(280, 2)] }),
+        hole(9, { strays: [frameAt(360, 2, other)] }),
+      ];
+      expect(comingInto(regions), JSON.stringify(other)).to.deep.equal([[], [], []]);
+    }
+  });
+
+  it('takes one of two that are the same frame', () => {
+    const regions = [
+      hole(2, {}),
+      hole(7, { strays: [frameAt(280, 2)] }),
+      hole(9, { strays: [frameAt(360, 2)] }),
+    ];
+    expect(comingInto(regions)).to.deep.equal([[[2, 280]], [], []]);
+  });
+
+  it('takes none where so many check out nowhere that one might fit by accident', () => {
+    const withUnexplained = (unexplainedCount: number): RegionDamage[] => [
+      hole(2, {}),
+      hole(7, { strays: [frameAt(280, 2)], unexplainedCount }),
+    ];
+    expect(comingInto(withUnexplained(2 ** 15 - 1))).to.deep.equal([[[2, 280]], []]);
+    expect(comingInto(withUnexplained(2 ** 15))).to.deep.equal([[], []]);
+  });
+
+  it('takes none for an offset that is not missing, that a frame of the place itself has, or that reaches past it', () => {
+    expect(comingInto([hole(2, {}), hole(7, { strays: [frameAt(280, 4)] })])).to.deep.equal([[], []]);
+    const own = hole(2, { count: 2, moved: [frameAt(80, 3)] });
+    expect(comingInto([own, hole(7, { strays: [frameAt(280, 3)] })])).to.deep.equal([[], []]);
+    const tooMany = hole(7, { strays: [frameAt(280, 2, { offsetCount: 2 })] });
+    expect(comingInto([hole(2, {}), tooMany])).to.deep.equal([[], []]);
+  });
+
+  it('takes none with which times would go back', () => {
+    const from = hole(7, { strays: [frameAt(280, 2)] });
+    expect(comingInto([hole(2, {}, { before: 1000, after: 1000 }), from])).to.deep.equal([[[2, 280]], []]);
+    expect(comingInto([hole(2, {}, { before: 1001 }), from])).to.deep.equal([[], []]);
+    expect(comingInto([hole(2, {}, { after: 999 }), from])).to.deep.equal([[], []]);
+  });
+
+  it('leaves the tail and the rest of the log to themselves, which are repaired one after the other', () => {
+    const tail = hole(7, { strays: [frameAt(280, 2)] });
+    const apart = { ...tail, exchange: { ...tail.exchange!, scope: 'tail' as const } };
+    expect(comingInto([hole(2, {}), apart])).to.deep.equal([[], []]);
+  });
+});
+
+describe('a frame of another log inside a damaged record', () => {
+  const scene = new RecoveryScene();
+  const LARGE = 3;
+  const SMALL = 7;
+  const PAYLOAD_BYTES = 120;
+  let name: string;
+  let bytes: Buffer;
+  let positions: number[];
+
+  /** As a topic that was copied into a record holds it: right at its offset, and not this log's. */
+  function foreignFrame(payloadBytes: number): Buffer {
+    const frame = Buffer.alloc(16 + payloadBytes);
+    const timestamp = Number(bytes.readBigInt64BE((positions[SMALL] as number) + 4));
+    const payload = Buffer.alloc(payloadBytes, 'of another log');
+    encodeFrame(frame, 0, { kind: 0, offset: SMALL, timestamp, payload });
+    return frame;
+  }
+
+  /** The record SMALL is overwritten, and what stands at LARGE begins with `contents`. */
+  function damaged(contents: Buffer): Map<string, Buffer> {
+    const store = Buffer.from(bytes);
+    store.fill(0xff, positions[SMALL], positions[SMALL + 1]);
+    contents.copy(store, positions[LARGE]);
+    return new Map([[name, store]]);
+  }
+
+  async function expectLost(store: ReadonlyMap<string, Buffer>, lost: readonly number[]): Promise<void> {
+    scene.reset(store);
+    const report = await scene.recover();
+    expect([...lostOffsets(report)]).to.deep.equal(lost);
+    expect(await scene.differences(new Set(lost))).to.deep.equal([]);
+  }
+
+  before(async () => {
+    await scene.fill([[12], [2]], { payload: () => Buffer.alloc(PAYLOAD_BYTES, 'record') });
+    [name, bytes] = [...scene.healthy].find(([path]) => path.endsWith('.store')) as [string, Buffer];
+    positions = framePositions(bytes);
+  });
+
+  after(() => {
+    scene.remove();
+  });
+
+  it('is not taken for the record that is missing, when the head of the record around it is gone', async () => {
+    const store = damaged(Buffer.concat([Buffer.alloc(16), foreignFrame(PAYLOAD_BYTES - 16)]));
+    await expectLost(store, [LARGE, SMALL]);
+  });
+
+  it('is not taken for it where the place of the damaged record is not full of frames', async () => {
+    const rest = Buffer.alloc(PAYLOAD_BYTES - 40, 0xff);
+    await expectLost(damaged(Buffer.concat([foreignFrame(40), rest])), [LARGE, SMALL]);
+  });
+});
+
+describe('frames of different lengths and times, exchanged', () => {
+  const now = Date.now;
+  const scene = new RecoveryScene();
+
+  before(async () => {
+    let clock = now();
+    Date.now = () => (clock += 10);
+    try {
+      await scene.fill([[1, 1, 1, 1, 1, 1], [2]], {
+        payload: (offset) => Buffer.from(`record ${offset} `.padEnd(40 + ((offset * 7) % 29), '.')),
+      });
+    } finally {
+      Date.now = now;
+    }
+  });
+
+  after(() => {
+    scene.remove();
+  });
+
+  it('are put back with filler that no later recover finds fault with, and undo exchanges them again', async () => {
+    const [name, bytes] = [...scene.healthy].find(([path]) => path.endsWith('.store')) as [string, Buffer];
+    const at = framePositions(bytes);
+    const frames = at.slice(0, -1).map((start, number) => bytes.subarray(start, at[number + 1]));
+    for (const one of [0, 1, 2, 3, 4, 5])
+      for (let other = one + 2; other < 6; other++) {
+        const order = frames.map((_, number) => number);
+        [order[one], order[other]] = [other, one];
+        const store = Buffer.concat(order.map((number) => frames[number] as Buffer));
+        scene.reset(new Map([[name, store]]));
+        const report = await scene.recover();
+        expect([...lostOffsets(report)], `${one} and ${other}`).to.deep.equal([]);
+        expect(await scene.differences(new Set()), `${one} and ${other}`).to.deep.equal([]);
+        expect((await scene.recover()).repairs, `${one} and ${other}, again`).to.deep.equal([]);
+        await scene.undoAll();
+        expect(scene.stores().get(name), `${one} and ${other}`).to.equal(store.toString('hex'));
+      }
+  });
+});
