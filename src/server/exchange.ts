@@ -47,15 +47,13 @@ export class Exchange {
     const byteCount = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
     this.begin(status, [...headers, 'Content-Length', String(byteCount)]);
     if (this.isHead) this.response.end();
-    else if (typeof body === 'string' && byteCount === body.length && this.request.complete)
-      this.#endWith(body);
+    else if (typeof body === 'string' && byteCount === body.length) this.#endWith(body);
     else this.response.end(body);
   }
 
   /**
    * Head and body leave as one string, in one call: node would send two pieces, the second of them empty. Only ASCII, a
-   * byte for each character. Only once the request is here whole: an answer that is over before its request keeps the
-   * connection's next one waiting.
+   * byte for each character.
    */
   #endWith(body: string): void {
     const { response } = this;

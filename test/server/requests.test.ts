@@ -1,5 +1,6 @@
 /** What may be asked: methods, paths, topic names, many requests on one connection. */
 import { expect } from 'chai';
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { Sandbox } from '../cli/fastqueue.ts';
 import { expectProblem, messagesOf } from './answers.ts';
@@ -227,6 +228,28 @@ describe('serve, what may be asked', () => {
       );
       expect((JSON.parse(problem!.body.toString()) as { detail: string }).detail).to.include('grün−');
       expect(after?.status).to.equal(200);
+    });
+
+    it('that brings no request, piece by piece behind one that waits, is told so once', async () => {
+      const socket = await server.connect();
+      const answers = untilClosed(socket).then(parseAnswers);
+      socket.write('GET /topics/t/messages?offset=end&wait=1 HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      for (let piece = 0; piece < 30; piece++) {
+        socket.write(' no request at all\r\n');
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      expect((await answers).map(({ status }) => status)).to.deep.equal([200, 400]);
+    });
+
+    it('keeps going where a refusal comes before the body that it refuses', async () => {
+      const socket = await server.connect();
+      const answers = untilClosed(socket).then(parseAnswers);
+      const head = 'POST /topics/t/messages HTTP/1.1\r\nHost: localhost\r\n';
+      const refused = once(socket, 'data');
+      socket.write(`${head}FastQueue-Expected-Offset: none\r\nContent-Length: 4\r\n\r\n`);
+      await refused;
+      socket.write(`body${head}Connection: close\r\nContent-Length: 4\r\n\r\nmore`);
+      expect((await answers).map(({ status }) => status)).to.deep.equal([400, 201]);
     });
 
     it('of HTTP/1.0 is answered and closed', async () => {

@@ -74,6 +74,7 @@ export class Server {
       const outcome = await server.stop();
       sandbox.remove();
       expect(outcome.status, outcome.stderr).to.equal(0);
+      expect(outcome.stderr, 'warnings of the process').to.not.match(/^\(node:\d+\)/m);
     });
     return { sandbox, server };
   }
