@@ -2,6 +2,7 @@
  * The HTTP server: node:http over the engine. Owns the listener, limits and timeouts, what every request passes through,
  * and the end: stop accepting, let what is in flight finish, sync, close.
  */
+import { setMaxListeners } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP, Server as NetServer, type AddressInfo, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -101,6 +102,8 @@ export class FastQueueServer {
   private constructor(options: ServerOptions) {
     this.#options = options;
     const { dataDirectory, isReadOnly } = options;
+    // Every client that waits listens whether the server stops; more of them than connections would be a leak.
+    setMaxListeners(MAX_CONNECTIONS, this.#stop.signal);
     this.#context = {
       dataDirectory,
       topics: new TopicCache({ dataDirectory, mayCreate: options.mayCreate }),
