@@ -121,7 +121,18 @@ export function scanStore(context: TopicContext, request: StoreScanRequest): Sto
       lastTimestamp,
     };
     if (scan.stop === 'end') return end;
-    const found = findBehind(context, request, scan);
+    const lastOffset = request.endOffset ?? request.likelyEndOffset;
+    const found = findFrameBehind(context, {
+      store,
+      baseOffset: request.baseOffset,
+      position: scan.endPosition,
+      offset: scan.nextOffset,
+      lastTimestamp: scan.lastTimestamp,
+      endPosition,
+      maxOffset: (request.endOffset ?? MAX_OFFSET) - 1,
+      end: lastOffset === undefined ? undefined : { position: endPosition, nextOffset: lastOffset },
+      hintCount: HINT_COUNT,
+    });
     if (found === undefined) return end;
     holes.push({
       position: scan.endPosition,
@@ -136,28 +147,43 @@ export function scanStore(context: TopicContext, request: StoreScanRequest): Sto
   }
 }
 
-function findBehind(
+/** Where the bounds of frames were lost, and what is known of what lies behind. */
+export interface LostPlace {
+  readonly store: FileHandle;
+  readonly baseOffset: number;
+  /** Where a frame of this offset should begin. */
+  readonly position: number;
+  readonly offset: number;
+  /** Of the frame before. */
+  readonly lastTimestamp: number;
+  readonly endPosition: number;
+  readonly maxOffset: number;
+  /** What a frame that ends there is followed by, where that is known. */
+  readonly end: { readonly position: number; readonly nextOffset: number } | undefined;
+  /** Index entries that are tried first, at the most. */
+  readonly hintCount: number;
+}
+
+/** The next good frame of the store, found by all that speaks for one. */
+export function findFrameBehind(
   context: TopicContext,
-  request: StoreScanRequest,
-  scan: { endPosition: number; nextOffset: number; lastTimestamp: number },
+  place: LostPlace,
 ): { position: number; offset: number } | undefined {
-  const { store, baseOffset, endPosition, endOffset } = request;
-  const header = headerAt(store, scan.endPosition);
-  const lastOffset = endOffset ?? request.likelyEndOffset;
-  const { nextOffset: offset, endPosition: position } = scan;
+  const { store, baseOffset, position, offset, lastTimestamp, endPosition, end } = place;
+  const header = headerAt(store, position);
   return findNextFrame({
     file: store,
     fromPosition: position,
     endPosition,
     minOffset: offset,
-    maxOffset: (endOffset ?? MAX_OFFSET) - 1,
-    minTimestamp: scan.lastTimestamp,
-    indexEntries: entriesAfter(context, { baseOffset, position, count: HINT_COUNT }),
+    maxOffset: place.maxOffset,
+    minTimestamp: lastTimestamp,
+    indexEntries: entriesAfter(context, { baseOffset, position, count: place.hintCount }),
     ...(header === undefined
       ? {}
       : { expected: { position: position + header.frameBytes, offset: offset + 1 } }),
-    ...(lastOffset === undefined ? {} : { end: { position: endPosition, nextOffset: lastOffset } }),
-    follow: followWith(context, store, scan.lastTimestamp),
+    ...(end === undefined ? {} : { end }),
+    follow: followWith(context, store, lastTimestamp),
   });
 }
 

@@ -11,11 +11,10 @@ import { isSameFile, type FileHandle } from './io/file-system.ts';
 import { KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
 import type { EmitRequest, RecordTextForm } from './kernel/kernel.ts';
 import { isDeleted, isFailed, openMark, peekMark, readMark } from './mark-file.ts';
-import { findNextFrame } from './next-frame.ts';
 import { MarkWatch } from './mark-watch.ts';
-import { entriesAfter, isFrameAt, lookupOffset, type SegmentPlace } from './offset-index.ts';
+import { isFrameAt, lookupOffset, type SegmentPlace } from './offset-index.ts';
 import type { PassedPlaces } from './passed-places.ts';
-import { followWith, headerAt } from './damage-scan.ts';
+import { findFrameBehind } from './damage-scan.ts';
 import { markFromStores } from './mark-from-stores.ts';
 import type {
   BytesStep,
@@ -474,26 +473,18 @@ export class LogReader {
   }
 
   #nextGoodFrame(cursor: SegmentCursor): SegmentPlace | undefined {
-    const end = { position: cursor.endPosition, nextOffset: this.#baseBehind(cursor.baseOffset) };
-    const { position, offset } = cursor;
-    const header = headerAt(cursor.store, position);
-    return findNextFrame({
-      file: cursor.store,
-      fromPosition: position,
-      endPosition: cursor.endPosition,
-      minOffset: offset,
-      maxOffset: end.nextOffset - 1,
-      minTimestamp: cursor.lastTimestamp,
-      end,
-      ...(header === undefined
-        ? {}
-        : { expected: { position: position + header.frameBytes, offset: offset + 1 } }),
-      follow: followWith(this.#context, cursor.store, cursor.lastTimestamp),
-      indexEntries: entriesAfter(this.#context, {
-        baseOffset: cursor.baseOffset,
-        position,
-        count: HINT_COUNT,
-      }),
+    const { store, baseOffset, position, offset, lastTimestamp, endPosition } = cursor;
+    const nextOffset = this.#baseBehind(baseOffset);
+    return findFrameBehind(this.#context, {
+      store,
+      baseOffset,
+      position,
+      offset,
+      lastTimestamp,
+      endPosition,
+      maxOffset: nextOffset - 1,
+      end: { position: endPosition, nextOffset },
+      hintCount: HINT_COUNT,
     });
   }
 
