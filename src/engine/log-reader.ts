@@ -12,7 +12,7 @@ import { KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
 import type { EmitRequest, RecordTextForm } from './kernel/kernel.ts';
 import { isDeleted, isFailed, openMark, peekMark, readMark } from './mark-file.ts';
 import { MarkWatch } from './mark-watch.ts';
-import { isFrameAt, lookupOffset, type SegmentPlace } from './offset-index.ts';
+import type { SegmentPlace } from './offset-index.ts';
 import type { PassedPlaces } from './passed-places.ts';
 import { findFrameBehind } from './damage-scan.ts';
 import { markFromStores } from './mark-from-stores.ts';
@@ -31,6 +31,7 @@ import type {
 import { framesAsText } from './record-text.ts';
 import { recordViews, SegmentCursor, type CursorStep } from './segment-cursor.ts';
 import { listSegments, openStoreIfThere, storeHolding } from './segment-list.ts';
+import { placeAtOffset } from './starting-place.ts';
 import { markPath, storePath, topicNotFound, type TopicContext, storeBytes } from './topic-directory.ts';
 
 export interface ReaderOptions {
@@ -49,7 +50,6 @@ const HINT_COUNT = 256;
 
 export class LogReader {
   readonly #context: TopicContext;
-  readonly #places: PassedPlaces;
   readonly #options: ReaderOptions;
   /** Undefined where there is none. */
   #markFile: FileHandle | undefined;
@@ -94,7 +94,6 @@ export class LogReader {
   ) {
     this.#context = context;
     this.#options = options;
-    this.#places = options.places;
     this.#markFile = state.markFile;
     this.#mark = state.mark;
     this.#isMarkAssumed = state.isAssumed;
@@ -252,7 +251,7 @@ export class LogReader {
       const arrived = this.#arrive();
       if (arrived.type !== 'cursor') return arrived;
       const { cursor } = arrived;
-      this.#places.note(this.#segmentOf(cursor), cursor);
+      this.#options.places.note({ generation: this.#mark.generation, baseOffset: cursor.baseOffset }, cursor);
       const isSkipping = cursor.offset < this.#nextOffset;
       const step = isSkipping
         ? skipStep(cursor, this.#nextOffset)
@@ -347,22 +346,22 @@ export class LogReader {
     const store = openStoreIfThere(this.#context, baseOffset);
     if (store === undefined) return undefined;
     const endPosition = baseOffset === this.#mark.baseOffset ? this.#mark.position : store.status().sizeBytes;
-    const request = { store, baseOffset, endPosition, useMap: baseOffset !== this.#mark.baseOffset };
-    const indexed = lookupOffset(this.#context, { ...request, offset: this.#nextOffset });
-    const passed = this.#places.atMost(this.#segmentOf(request), this.#nextOffset);
-    const isPassedNearer =
-      passed !== undefined && passed.offset > indexed.offset && isFrameAt(request, passed);
-    const place = isPassedNearer ? passed : indexed;
-    const generation = this.#peekMark()?.generation;
-    if (generation !== undefined && generation !== this.#mark.generation) {
+    const { generation } = this.#mark;
+    const place = placeAtOffset(this.#context, {
+      store,
+      baseOffset,
+      endPosition,
+      useMap: baseOffset !== this.#mark.baseOffset,
+      generation,
+      places: this.#options.places,
+      offset: this.#nextOffset,
+    });
+    const generationNow = this.#peekMark()?.generation;
+    if (generationNow !== undefined && generationNow !== generation) {
       store.close();
       return undefined;
     }
     return new SegmentCursor({ kernel: this.#context.kernel, store, baseOffset, endPosition, place });
-  }
-
-  #segmentOf({ baseOffset }: { baseOffset: number }): { generation: number; baseOffset: number } {
-    return { generation: this.#mark.generation, baseOffset };
   }
 
   /** A roll that was killed half-way leaves an empty store; a writer may then have gone on in the segment before it. */

@@ -221,7 +221,7 @@ export function lookupTime(
   context: TopicContext,
   request: LookupRequest & { timestamp: number },
 ): SegmentPlace {
-  const keyOf = (entry: IndexEntry): number => timestampOf(request, entry);
+  const keyOf = (entry: IndexEntry): number => timestampAt(request, entry);
   return lookup(context, request, { key: request.timestamp - 1, keyOf });
 }
 
@@ -329,7 +329,7 @@ function frameAt(request: LookupRequest, { offset, position }: SegmentPlace): So
   return isSound(frame) ? frame : undefined;
 }
 
-/** Of the frame that the entry names; too great where it does not count, so that the search goes left. */
-function timestampOf(request: LookupRequest, entry: IndexEntry): number {
-  return frameAt(request, entry)?.header.timestamp ?? Infinity;
+/** Of the frame at a place; too great where none checks out there, so that a search goes left. */
+export function timestampAt(request: LookupRequest, place: SegmentPlace): number {
+  return frameAt(request, place)?.header.timestamp ?? Infinity;
 }

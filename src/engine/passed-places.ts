@@ -32,7 +32,7 @@ export class PassedPlaces {
     }
     const passed = this.#segments.get(segment.baseOffset) ?? this.#begin(segment.baseOffset);
     const { places, intervalBytes } = passed;
-    const before = placeNumber(places, place.offset);
+    const before = lastNumber(places, ({ offset }) => offset <= place.offset);
     const beforePosition = places[before]?.position ?? 0;
     const afterPosition = places[before + 1]?.position ?? Infinity;
     if (place.position - beforePosition < intervalBytes || afterPosition - place.position < intervalBytes)
@@ -43,11 +43,18 @@ export class PassedPlaces {
     passed.intervalBytes *= 2;
   }
 
-  /** The greatest place at or before the offset, of this generation. */
-  atMost(segment: { generation: number; baseOffset: number }, offset: number): SegmentPlace | undefined {
+  /**
+   * The greatest place of this generation that is not too great.
+   *
+   * @param isAtMost holds of the first places of a segment and not of those behind them
+   */
+  greatest(
+    segment: { generation: number; baseOffset: number },
+    isAtMost: (place: SegmentPlace) => boolean,
+  ): SegmentPlace | undefined {
     if (segment.generation !== this.#generation) return undefined;
     const places = this.#segments.get(segment.baseOffset)?.places ?? [];
-    return places[placeNumber(places, offset)];
+    return places[lastNumber(places, isAtMost)];
   }
 
   #begin(baseOffset: number): SegmentPlaces {
@@ -59,13 +66,13 @@ export class PassedPlaces {
   }
 }
 
-/** Number of the greatest place at or before the offset, -1 where there is none. */
-function placeNumber(places: readonly SegmentPlace[], offset: number): number {
+/** Number of the last place that is not too great, -1 where there is none. */
+function lastNumber(places: readonly SegmentPlace[], isAtMost: (place: SegmentPlace) => boolean): number {
   let low = 0;
   let high = places.length - 1;
   while (low <= high) {
     const middle = (low + high) >>> 1;
-    if ((places[middle] as SegmentPlace).offset <= offset) low = middle + 1;
+    if (isAtMost(places[middle] as SegmentPlace)) low = middle + 1;
     else high = middle - 1;
   }
   return high;

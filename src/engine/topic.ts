@@ -214,7 +214,7 @@ export class Topic {
 
   /** Offset of the first record at or after a time; the end of the topic when there is none. */
   async offsetAtTime(timestampMs: number): Promise<number> {
-    return offsetAtTime(this.#context, await this.mark(), timestampMs);
+    return offsetAtTime(this.#context, { mark: await this.mark(), timestampMs, places: this.#places });
   }
 
   /**

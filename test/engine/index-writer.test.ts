@@ -40,6 +40,13 @@ describe('the index of the active segment', () => {
     appendFileSync(scratch.path(INDEX), entry);
   };
 
+  /** Whoever dies in between must not leave an index that names what is no longer there. */
+  const expectDroppedBeforeCut = ({ changes }: FaultyFileSystem): void => {
+    const dropped = changes.indexOf(`remove ${INDEX}`);
+    expect(dropped).to.not.equal(-1);
+    expect(changes.indexOf(`truncate ${STORE}`)).to.be.greaterThan(dropped);
+  };
+
   it('is begun anew by a writer when another one had to drop it', async () => {
     const [one, other] = [await scratch.open(), await scratch.open()];
     await one.append([Buffer.alloc(2000)]);
@@ -61,6 +68,7 @@ describe('the index of the active segment', () => {
     const error: unknown = await topic.append([Buffer.alloc(50)]).catch((caught: unknown) => caught);
     expect(error).to.include({ code: 'io_error' });
     expect(lastPosition() ?? 0).to.be.lessThan(storeBytes());
+    expectDroppedBeforeCut(fileSystem);
     await topic.close();
   });
 
@@ -71,8 +79,11 @@ describe('the index of the active segment', () => {
     forgeEntry(position);
     const mark = decodeHighWatermark(readFileSync(scratch.path('high-watermark')))!;
     writeFileSync(scratch.path('high-watermark'), encodeHighWatermark({ ...mark, flags: MARK_FLAG.failed }));
-    await (await scratch.open()).close();
+    const fileSystem = new FaultyFileSystem();
+    const topic = await scratch.dataDirectory(fileSystem).openTopic(TOPIC, { mode: 'append' });
+    await topic.close();
     expect(storeBytes()).to.equal(position);
     expect(lastPosition() ?? 0).to.be.lessThan(position);
+    expectDroppedBeforeCut(fileSystem);
   });
 });

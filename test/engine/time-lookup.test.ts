@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import fc from 'fast-check';
 import { readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { storeFileName } from '../../src/engine/format/file-names.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
@@ -85,4 +86,77 @@ describe('Topic.offsetAtTime', () => {
       writeFileSync(path, bytes);
     }
   });
+});
+
+describe('Topic.offsetAtTime in a segment of many strides', () => {
+  const now = Date.now;
+  const COUNT = 42;
+  /** A frame within a stride, one of about a stride, and one of several. */
+  const SIZES = [300, 60_000, 140_000];
+  /** Offsets of runs of damaged frames, two good ones at least between two: one alone would have nothing to confirm it. */
+  const damageRuns = fc
+    .array(fc.record({ good: fc.integer({ min: 2, max: 12 }), bad: fc.integer({ min: 1, max: 3 }) }), {
+      maxLength: 6,
+    })
+    .map((runs) => {
+      const damaged: number[] = [];
+      let offset = -2;
+      for (const { good, bad } of runs) {
+        offset += good;
+        for (let number = 0; number < bad; number++) damaged.push(offset++);
+      }
+      return damaged.filter((candidate) => candidate < COUNT);
+    });
+  let scratch: ScratchTopic;
+  const timestamps: number[] = [];
+  /** Where each frame begins. */
+  const positions: number[] = [];
+
+  before(async () => {
+    scratch = new ScratchTopic();
+    let clock = now();
+    Date.now = () => (clock += 10);
+    const topic = await scratch.open();
+    let position = 0;
+    for (let offset = 0; offset < COUNT; offset++) {
+      // Twenty small ones in a row, then all sizes in turn.
+      const payload = Buffer.alloc(offset < 20 ? 300 : SIZES[offset % 3]!, offset);
+      positions.push(position);
+      position += payload.length + 16;
+      timestamps.push((await topic.append([payload])).timestamp);
+    }
+    await topic.close();
+    Date.now = now;
+  });
+
+  after(() => {
+    Date.now = now;
+    scratch.remove();
+  });
+
+  for (const isIndexed of [true, false]) {
+    it(`finds every good record beside any damage, ${isIndexed ? 'with' : 'without'} an index`, async () => {
+      const path = scratch.path(storeFileName(0));
+      if (!isIndexed) unlinkSync(path.replace('.store', '.index'));
+      const whole = readFileSync(path);
+      await fc.assert(
+        fc.asyncProperty(damageRuns, async (damaged) => {
+          const bytes = Buffer.from(whole);
+          for (const offset of damaged) bytes[positions[offset]! + 20]! ^= 1;
+          writeFileSync(path, bytes);
+          const topic = await scratch.dataDirectory().openTopic(TOPIC, { mode: 'read' });
+          for (const [wanted, timestamp] of timestamps.entries()) {
+            let expected = wanted;
+            while (damaged.includes(expected)) expected += 1;
+            // Damage directly before it may hide it; nothing but damage up to the end is answered in any case.
+            while (damaged.includes(expected - 1)) expected -= 1;
+            expect(await topic.offsetAtTime(timestamp), `offset ${wanted}`).to.equal(expected);
+          }
+          await topic.close();
+        }),
+        { numRuns: 8 },
+      );
+      writeFileSync(path, whole);
+    });
+  }
 });

@@ -25,6 +25,7 @@ import {
 } from '../retention.ts';
 import { listSegments } from '../segment-list.ts';
 import type { TopicSettings } from '../settings.ts';
+import { PassedPlaces } from '../passed-places.ts';
 import { offsetAtTime } from '../time-lookup.ts';
 import type { TopicContext } from '../topic-directory.ts';
 import { readTopicSettings } from '../topic-settings.ts';
@@ -186,7 +187,8 @@ class Compaction {
   }
 
   #beforeOffset(before: NonNullable<CompactOptions['before']>, mark: HighWatermark): number {
-    return 'offset' in before ? before.offset : offsetAtTime(this.#context, mark, before.timestamp);
+    if ('offset' in before) return before.offset;
+    return offsetAtTime(this.#context, { mark, timestampMs: before.timestamp, places: new PassedPlaces() });
   }
 
   /** @param startOffset where the log will begin once what is to be dropped is gone */

@@ -235,9 +235,7 @@ describe('verify', () => {
   });
 
   it('gives no false alarm beside writers that are killed and restarted, and beside recover', async () => {
-    const { verifications, kills } = await verifyBesideWriters(4000);
-    expect(verifications).to.be.greaterThan(5);
-    expect(kills).to.be.greaterThan(4);
+    await verifyBesideWriters({ durationMs: 4000, verifications: 6, kills: 5, recoveries: 1 });
   });
 });
 
