@@ -5,6 +5,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { FastQueueError } from '../engine/index.ts';
+import { MAX_HEADER_COUNT } from './limits.ts';
 import { askedHost } from './request-target.ts';
 
 export interface GateOptions {
@@ -47,8 +48,12 @@ export class Gate {
     this.#tokenDigest = options.token === undefined ? undefined : digestOf(options.token);
   }
 
-  /** @throws FastQueueError `malformed_request` for a header that came twice, `forbidden` for a name that is not ours */
+  /**
+   * @throws FastQueueError `headers_too_large` for too many of them, `malformed_request` for one that came twice,
+   *   `forbidden` for a name that is not ours
+   */
   checkHost(request: IncomingMessage): void {
+    refuseTooMany(request.rawHeaders);
     refuseDuplicates(request.rawHeaders);
     if (request.headers.host === undefined && request.httpVersion !== '1.0') {
       throw new FastQueueError(
@@ -122,6 +127,15 @@ const digestOf = (token: string): Buffer => createHash('sha256').update(token).d
 function nameOf(host: string): string {
   const [, bracketed, plain] = /^(?:\[([^\]]*)\]|([^:]*))(?::\d*)?$/.exec(host) ?? [];
   return (bracketed ?? plain ?? '').toLowerCase();
+}
+
+/** Node keeps one more than there may be and drops the rest without a word: lengths, conditions and origins among them. */
+function refuseTooMany(rawHeaders: readonly string[]): void {
+  if (rawHeaders.length <= 2 * MAX_HEADER_COUNT) return;
+  throw new FastQueueError(
+    'headers_too_large',
+    `A request may have ${MAX_HEADER_COUNT} headers. Nothing was written.`,
+  );
 }
 
 function refuseDuplicates(rawHeaders: readonly string[]): void {

@@ -180,7 +180,8 @@ export class FastQueueServer {
     });
     // A client that has said all it has to say (`nc -N`) still reads its answer: node ends the connection after it.
     Object.assign(server, { httpAllowHalfOpen: true });
-    server.maxHeadersCount = MAX_HEADER_COUNT;
+    // One more than the gate lets in: of what is beyond, Node tells nobody.
+    server.maxHeadersCount = MAX_HEADER_COUNT + 1;
     server.maxConnections = MAX_CONNECTIONS;
     server.on('connection', (socket) => {
       this.#connections.set(socket, { socket, response: undefined, wasRefused: false });

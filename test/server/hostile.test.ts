@@ -165,6 +165,27 @@ describe('serve under hostile clients', () => {
     expect(longPath?.status).to.be.oneOf([400, 414, 431]);
   });
 
+  it('of more than 100 headers none is overlooked: the request is refused with 431', async () => {
+    const padded = (count: number): string =>
+      head(
+        'padded',
+        Array.from({ length: count - 3 }, (_, at) => `X-${at}: y\r\n`).join('') +
+          'Content-Length: 4\r\nConnection: close',
+      );
+    for (const count of [101, 200, 1000]) {
+      const [answer] = await server.exchange(`${padded(count)}body`);
+      expect([answer?.status, answer?.headers.get('content-type')], String(count)).to.deep.equal([
+        431,
+        'application/problem+json',
+      ]);
+    }
+    expect(await topics()).to.not.include('padded');
+    const [answer] = await server.exchange(`${padded(100)}body`);
+    expect(answer?.status).to.equal(201);
+    const stored = await server.get('/topics/padded/messages');
+    expect(stored.json['messages']).to.have.length(1).and.to.have.nested.property('[0].payload', 'body');
+  });
+
   it('a header that is given twice counts once or is refused, and never the second alone', async () => {
     const twice = (name: string, first: string, second: string): Promise<number> =>
       server
