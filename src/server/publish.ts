@@ -15,7 +15,7 @@ import { MAX_LIMIT, SMALL_BODY_BYTES } from './limits.ts';
 import { JSON_MEDIA_TYPE, NDJSON_MEDIA_TYPE, RECORDS_MEDIA_TYPE } from './media-types.ts';
 import { mediaTypeOf } from './negotiation.ts';
 import { parseQuery } from './query.ts';
-import type { RequestBody } from './request-body.ts';
+import { refuseEncoded, type RequestBody } from './request-body.ts';
 import type { ServerContext } from './server-context.ts';
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
@@ -108,14 +108,6 @@ function parseRecords(body: Buffer): Buffer[] {
 
 function malformed(sentence: string): FastQueueError {
   return new FastQueueError('malformed_input', `${sentence} Nothing was written.`, { sideEffects: 'none' });
-}
-
-function refuseEncoded(encoding: string | undefined): void {
-  if (encoding === undefined || encoding.toLowerCase() === 'identity') return;
-  throw new FastQueueError(
-    'unsupported_media_type',
-    `A body is stored as it comes and none is unpacked: ${JSON.stringify(encoding)} is not understood as Content-Encoding, only identity.`,
-  );
 }
 
 function conditionOf(header: string | string[] | undefined): AppendOptions {

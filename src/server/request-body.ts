@@ -36,13 +36,16 @@ export class BodyReader {
   /**
    * The whole body, once its end has come.
    *
-   * @throws FastQueueError `batch_too_large`; ClientGone when it stops halfway
+   * @throws FastQueueError `batch_too_large`, `unsupported_media_type`; ClientGone when it stops halfway
    */
   async read(exchange: Exchange): Promise<RequestBody> {
     const { request } = exchange;
     const declared = request.headers['content-length'];
-    const isChunked = declared === undefined && request.headers['transfer-encoding'] !== undefined;
-    if (isChunked) return this.#readChunked(exchange);
+    const coding = declared === undefined ? request.headers['transfer-encoding'] : undefined;
+    if (coding !== undefined) {
+      refuseTransferCoding(coding);
+      return this.#readChunked(exchange);
+    }
     const declaredBytes = Number(declared ?? 0);
     if (declaredBytes > this.#maxBodyBytes) throw this.#tooLarge(exchange);
     if (declaredBytes > SMALL_BODY_BYTES) return this.#readReserved(exchange, declaredBytes);
@@ -173,4 +176,23 @@ export class BodyReader {
       { sideEffects: 'none' },
     );
   }
+}
+
+/** @throws FastQueueError `unsupported_media_type` for a body that is compressed (`Content-Encoding`) */
+export function refuseEncoded(encoding: string | undefined): void {
+  if (encoding === undefined || encoding.toLowerCase() === 'identity') return;
+  throw packed(`${JSON.stringify(encoding)} is not understood as Content-Encoding, only identity.`);
+}
+
+/** The last coding ends the body; one before it has packed what would be stored. */
+function refuseTransferCoding(coding: string): void {
+  if (coding.toLowerCase() === 'chunked') return;
+  throw packed(`${JSON.stringify(coding)} is not understood as Transfer-Encoding, only chunked.`);
+}
+
+function packed(sentence: string): FastQueueError {
+  return new FastQueueError(
+    'unsupported_media_type',
+    `A body is taken as it comes and none is unpacked: ${sentence}`,
+  );
 }

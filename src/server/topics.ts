@@ -14,6 +14,7 @@ import type { Exchange } from './exchange.ts';
 import { JSON_MEDIA_TYPE } from './media-types.ts';
 import { mediaTypeOf } from './negotiation.ts';
 import { parseQuery } from './query.ts';
+import { refuseEncoded } from './request-body.ts';
 import type { ServerContext } from './server-context.ts';
 
 /** Where a topic begins and ends and what it holds. */
@@ -98,6 +99,7 @@ export async function deleteTopic(context: ServerContext, exchange: Exchange, na
 
 /** The body is an object of settings, or one with `settings`, as GET shows it; none at all changes nothing. */
 async function readSettings(context: ServerContext, exchange: Exchange): Promise<Partial<TopicSettings>> {
+  refuseEncoded(exchange.request.headers['content-encoding']);
   const body = await context.bodies.read(exchange);
   const text = Buffer.concat(body.chunks).toString();
   body.release();

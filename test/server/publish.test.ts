@@ -239,6 +239,22 @@ describe('POST /topics/{topic}/messages', () => {
       expect(answer.json['detail']).to.include('identity');
       expect((await server.get(`/topics/${topic}`)).status).to.equal(404);
     });
+
+    it('a body that is compressed on its way: 415, naming what is understood', async () => {
+      const topic = newTopic();
+      for (const coding of ['gzip, chunked', 'deflate,chunked', 'x, Chunked']) {
+        const [answer] = await server.exchange(
+          `POST /topics/${topic}/messages HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n` +
+            `Transfer-Encoding: ${coding}\r\n\r\n1\r\nx\r\n0\r\n\r\n`,
+        );
+        expect(answer?.status, coding).to.equal(415);
+        expect(JSON.parse(answer!.body.toString()))
+          .to.include({ code: 'unsupported_media_type', sideEffects: 'none' })
+          .and.to.have.property('detail')
+          .that.includes('only chunked');
+      }
+      expect((await server.get(`/topics/${topic}`)).status).to.equal(404);
+    });
   });
 
   it('gives every one of many requests at once its own offsets, next to each other', async () => {

@@ -2,6 +2,7 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
+import { expectProblem } from './answers.ts';
 import { Server, type Json } from './serving.ts';
 
 const { version: VERSION } = JSON.parse(
@@ -122,6 +123,19 @@ describe('topics of serve', () => {
         expect((await server.get('/topics/refused')).status).to.equal(404);
       });
     }
+
+    it('refuses settings that are compressed with 415, naming what is understood, and makes no topic', async () => {
+      const answer = await server.request('PUT', '/topics/refused', {
+        body: '{}',
+        headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' },
+      });
+      expectProblem(answer, 415, 'unsupported_media_type');
+      expect(answer.json['detail']).to.include('identity');
+      expect((await server.get('/topics/refused')).status).to.equal(404);
+      const asItIs = { 'content-encoding': 'Identity' };
+      const plain = await server.request('PUT', '/topics/unpacked', { body: '{}', headers: asItIs });
+      expect(plain.status).to.equal(201);
+    });
 
     it('shows what the command shows, its consumer groups too', async () => {
       await server.publishLines('shown', 'a\nb\nc');
