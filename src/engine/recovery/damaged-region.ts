@@ -24,7 +24,7 @@ export interface RegionDamage {
   readonly checksum: number;
   /** Size of the store as it was seen. */
   readonly storeBytes: number;
-  /** Where one bit explains the damage: the byte to change, and what to. */
+  /** Where one bit explains the damage: the byte to change, and what to. Not believed where frames are exchanged. */
   readonly flip?: { readonly position: number; readonly value: number } | undefined;
 }
 

@@ -11,7 +11,7 @@ import { MAX_OFFSET } from '../limits.ts';
 import { peekMark, writeMark } from '../mark-file.ts';
 import { QuarantineRun } from '../quarantine.ts';
 import { markApplied, runPath, type RenamedStore } from './runs.ts';
-import { headerAt, solvedOffset } from '../damage-scan.ts';
+import { headerAt, scanStore, solvedOffset } from '../damage-scan.ts';
 import { indexPath, listStoreBases, storePath, type TopicContext, storeBytes } from '../topic-directory.ts';
 import type { LockHold } from '../topic-lock.ts';
 
@@ -45,10 +45,42 @@ function actualBaseOf(
   try {
     if (store.status().sizeBytes === 0) return undefined;
     const fits = [baseOffset, ...bases].find((offset) => endOfFrame(store, 0, offset) !== undefined);
-    return fits ?? solvedBase(store, baseOffset, bases);
+    const claimed = fits ?? solvedBase(store, baseOffset, bases);
+    if (claimed === undefined || claimed === baseOffset) return claimed;
+    // The first frame alone may have been exchanged: the store is what most of its frames say.
+    const countUnder = (base: number): number => framesUnder(context, store, { baseOffset: base, bases });
+    return countUnder(claimed) > countUnder(baseOffset) ? claimed : baseOffset;
   } finally {
     store.close();
   }
+}
+
+/** How many frames of a store check out, damage or not, if that is its base offset. */
+function framesUnder(
+  context: TopicContext,
+  store: FileHandle,
+  name: { baseOffset: number; bases: readonly number[] },
+): number {
+  const { baseOffset, bases } = name;
+  let count = 0;
+  scanStore(context, {
+    store,
+    baseOffset,
+    position: 0,
+    offset: baseOffset,
+    endPosition: store.status().sizeBytes,
+    endOffset: bases.find((base) => base > baseOffset),
+    minTimestamp: -Infinity,
+    visitor: {
+      onRecords: (_frames, _place, recordCount) => {
+        count += recordCount;
+      },
+      onSpecial: () => {
+        count += 1;
+      },
+    },
+  });
+  return count;
 }
 
 /**

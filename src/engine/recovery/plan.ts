@@ -4,7 +4,7 @@
  * applies it can tell whether it still fits.
  */
 import type { RegionDamage } from './damaged-region.ts';
-import { exchangeFrames } from './exchange.ts';
+import { exchangeFrames, type ExchangedRegion } from './exchange.ts';
 import { layOutRegion, type RegionLayout } from './regions.ts';
 
 /** Offsets, `to` excluded. */
@@ -78,7 +78,9 @@ export function changesStores(plan: RecoveryPlan): boolean {
   return plan.regions.length + plan.missingSegments.length > 0;
 }
 
-function planRegion(region: RegionDamage & Pick<RegionRepair, 'isExchanged' | 'givenCount'>): RegionRepair {
+function planRegion(found: ExchangedRegion): RegionRepair {
+  // A frame that is right at another offset, every bit of it, is that one: no bit of it was flipped.
+  const region = found.isExchanged ? { ...found, flip: undefined } : found;
   const byteCount = region.endPosition - region.position;
   if (region.flip !== undefined) {
     const at = region.flip.position - region.position;

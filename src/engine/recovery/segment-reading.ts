@@ -216,9 +216,9 @@ export function describeHole(
 ): FoundRegion {
   const { store, segment, storeBytes, log } = request;
   const { position, endPosition, offset, nextOffset } = hole;
-  const flip = request.tryBitFlip ? findFlippedBit(store, hole) : undefined;
-  const contents = flip === undefined ? framesWithin(store, hole, log) : undefined;
-  const moved = contents?.moved ?? [];
+  const contents = framesWithin(store, hole, log);
+  const { moved } = contents;
+  const flip = request.tryBitFlip && moved.length === 0 ? findFlippedBit(store, hole) : undefined;
   const { timestampBefore, timestampAfter } = hole;
   return {
     code: codeOf(hole, { store, isTail: segment.isActive && request.isEnd, isMoved: moved.length > 0 }),
@@ -229,7 +229,7 @@ export function describeHole(
     nextOffset,
     timestamp: timestampBefore ?? timestampAfter,
     moved,
-    exchange: contents && { ...contents, scope: log.scope, timestampBefore, timestampAfter },
+    exchange: { ...contents, scope: log.scope, timestampBefore, timestampAfter },
     checksum: payloadChecksum(store, { position, byteCount: endPosition - position }),
     storeBytes,
     flip,

@@ -4,7 +4,9 @@ import { encodeFrame } from '../../../src/engine/format/frame.ts';
 import type { StandingFrame } from '../../../src/engine/damage-scan.ts';
 import type { RegionDamage } from '../../../src/engine/recovery/damaged-region.ts';
 import { exchangeFrames } from '../../../src/engine/recovery/exchange.ts';
-import { framePositions, lostOffsets, RecoveryScene } from '../../support/recovery-scene.ts';
+import { planRecovery } from '../../../src/engine/recovery/plan.ts';
+import { verifyTopic } from '../../../src/engine/verification/verify.ts';
+import { framePositions, lostOffsets, RecoveryScene, snapshotOf } from '../../support/recovery-scene.ts';
 
 /** A frame that stands at byte `position` and checks out at `offset`. */
 const frameAt = (position: number, offset: number, more: Partial<StandingFrame> = {}): StandingFrame => ({
@@ -111,6 +113,72 @@ describe('exchangeFrames', () => {
     const apart = { ...tail, exchange: { ...tail.exchange!, scope: 'tail' as const } };
     expect(comingInto([hole(2, {}), apart])).to.deep.equal([[], []]);
   });
+});
+
+describe('planRecovery', () => {
+  it('flips no bit of a frame that is exchanged, and flips it where nothing is', () => {
+    const flip = { position: 90, value: 1 };
+    const planOf = (regions: RegionDamage[]): string[][] =>
+      planRecovery({
+        topic: 't',
+        generation: 1,
+        regions,
+        missingSegments: [],
+        indexes: [],
+        isSettingsUnsound: false,
+      }).regions.map(({ layout }) => layout.parts.map(({ type }) => type));
+    const first = { ...hole(2, { strays: [frameAt(80, 7)] }), flip };
+    expect(planOf([first, hole(7, { strays: [frameAt(280, 2)] })])).to.deep.equal([['frame'], ['frame']]);
+    expect(planOf([first])).to.deep.equal([['byte']]);
+  });
+});
+
+describe('the first frames of two segments, exchanged', () => {
+  const scene = new RecoveryScene();
+
+  before(async () => {
+    await scene.fill([[3], [4], [4]], {
+      payload: (offset) => Buffer.from(`record ${offset} `.padEnd(40, '.')),
+    });
+  });
+
+  after(() => {
+    scene.remove();
+  });
+
+  for (const tryBitFlip of [false, true])
+    it(`are put back, no store renamed${tryBitFlip ? ', with --try-bitflip too' : ''}`, async () => {
+      const stores = [...scene.healthy].filter(([name]) => name.endsWith('.store'));
+      for (const [one, [left, leftBytes]] of stores.entries())
+        for (const [right, rightBytes] of stores.slice(one + 1)) {
+          const [end] = framePositions(leftBytes).slice(1);
+          const put = (frame: Buffer, into: Buffer): Buffer =>
+            Buffer.concat([frame.subarray(0, end), into.subarray(end)]);
+          const changes = new Map([
+            [left, put(rightBytes, leftBytes)],
+            [right, put(leftBytes, rightBytes)],
+          ]);
+          scene.reset(changes);
+          const verify = (): ReturnType<typeof verifyTopic> =>
+            verifyTopic(scene.scratch.context(scene.fileSystem), { quick: false, onBytes: () => undefined });
+          const seen = await verify();
+          expect(seen.findings.map(({ code, position }) => [code, position])).to.deep.equal([
+            ['misplaced_frames', 0],
+            ['misplaced_frames', 0],
+          ]);
+          expect(seen.lost).to.deep.equal([]);
+          const report = await scene.recover({ tryBitFlip });
+          expect(report.lost).to.deep.equal([]);
+          expect(await scene.differences(new Set())).to.deep.equal([]);
+          expect((await verify()).findings).to.deep.equal([]);
+          const repaired = snapshotOf(scene.directory);
+          expect((await scene.recover({ tryBitFlip })).repairs).to.deep.equal([]);
+          expect(snapshotOf(scene.directory)).to.deep.equal(repaired);
+          await scene.undoAll();
+          for (const [name, bytes] of changes)
+            expect(scene.stores().get(name), name).to.equal(bytes.toString('hex'));
+        }
+    });
 });
 
 describe('a frame of another log inside a damaged record', () => {
