@@ -11,8 +11,15 @@ import type { HighWatermark } from '../format/high-watermark.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { peekMark, refuseNewer, writeMark } from '../mark-file.ts';
 import { writeWhole } from '../quarantine.ts';
+import { listRuns, runPath } from './runs.ts';
 import { DEFAULT_TOPIC_SETTINGS } from '../settings.ts';
-import { listStoreBases, markPath, storePath, type TopicContext } from '../topic-directory.ts';
+import {
+  listStoreBases,
+  markPath,
+  quarantinePath,
+  storePath,
+  type TopicContext,
+} from '../topic-directory.ts';
 import { readTopicSettings, writeTopicSettings } from '../topic-settings.ts';
 
 export interface SalvageOptions {
@@ -55,7 +62,7 @@ export async function copyTopic(source: TopicContext, options: SalvageOptions): 
       { topic: source.topic, path: target.directory, sideEffects: 'none' },
     );
   }
-  makeDirectories(target);
+  makeDirectories(fileSystem, target.directory);
   const unreadable: { path: string; position: number; bytes: number }[] = [];
   for (const baseOffset of bases) {
     const from = fileSystem.open(storePath(source, baseOffset), 'read');
@@ -71,8 +78,40 @@ export async function copyTopic(source: TopicContext, options: SalvageOptions): 
       to.close();
     }
   }
+  unreadable.push(...(await copyInterrupted(source, target, options)));
   await finishCopy(source, target, mark);
   return { context: target, unreadable };
+}
+
+/**
+ * Runs that were killed, with all that they kept: frames (and stores) that were being moved may be in their folders only.
+ * Repairing the copy begins with them, as in place.
+ */
+async function copyInterrupted(
+  source: TopicContext,
+  target: TopicContext,
+  options: SalvageOptions,
+): Promise<Salvaged['unreadable']> {
+  const { fileSystem } = source;
+  const unreadable: Salvaged['unreadable'][number][] = [];
+  for (const { run, path } of listRuns(source).filter(({ state }) => state === 'interrupted')) {
+    makeDirectories(fileSystem, runPath(target, run));
+    for (const name of fileSystem.list(path) ?? []) {
+      const from = fileSystem.open(join(path, name), 'read');
+      const to = fileSystem.open(join(runPath(target, run), name), 'create-new');
+      try {
+        const byteCount = from.status().sizeBytes;
+        unreadable.push(...copyReadable(from, to, { ...options, onBytes: () => undefined, byteCount }));
+        await to.sync();
+      } finally {
+        from.close();
+        to.close();
+      }
+    }
+    await fileSystem.syncDirectory(runPath(target, run));
+    await fileSystem.syncDirectory(quarantinePath(target));
+  }
+  return unreadable;
 }
 
 function markOf(context: TopicContext): HighWatermark | undefined {
@@ -86,8 +125,7 @@ function markOf(context: TopicContext): HighWatermark | undefined {
   }
 }
 
-function makeDirectories(target: TopicContext): void {
-  const { fileSystem, directory } = target;
+function makeDirectories(fileSystem: TopicContext['fileSystem'], directory: string): void {
   const missing: string[] = [];
   for (let path = directory; fileSystem.status(path) === undefined; path = dirname(path))
     missing.unshift(path);

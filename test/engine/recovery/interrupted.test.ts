@@ -264,6 +264,18 @@ describe('recover and undo, ended at every change of the disk', () => {
       });
       expect(preview.repairs.map(({ repair }) => repair).join()).to.include('this recovery was interrupted');
       expect(storesOn(left)).to.deep.equal(before);
+      // A copy gets what the killed run kept, and is repaired as the topic itself is.
+      const out = `${scene.scratch.directory}/salvaged`;
+      const options = { dryRun: false, tryBitFlip: false, lockTimeoutMs: 1000 };
+      const salvaged = await recoverTopic(contextOn(left), { ...options, out });
+      expect(salvaged.lost).to.deep.equal([]);
+      expect(storesOn(left), 'the source').to.deep.equal(before);
+      await recoverOn(left);
+      const copied = [...left.files()].filter(([path]) => path.startsWith(out));
+      const copies = storesOf(
+        new Map(copied.map(([path, bytes]) => [path.slice(`${out}/t/`.length), bytes])),
+      );
+      expect(copies, `ended at change ${at}`).to.deep.equal(storesOn(left));
     }
     expect(halfCount).to.be.greaterThan(0);
   });
