@@ -8,6 +8,7 @@
  */
 
 export interface FileStatus {
+  /** Of what is no regular file (a directory, a pipe, a link to what is not there) at least 1. */
   readonly sizeBytes: number;
   /** Device and inode together name a file whatever it is called; bigint, since both may pass 2^53. */
   readonly device: bigint;
@@ -21,7 +22,8 @@ export const isSameFile = (one: FileStatus | undefined, other: FileStatus | unde
 
 /**
  * How a file is opened. `read`: must exist. `update`: read and write, must exist. `create`: read and write, made with
- * mode 0600 if missing. `create-new`: read and write, must not exist (EEXIST). Never truncates.
+ * mode 0600 if missing. `create-new`: read and write, must not exist (EEXIST). Never truncates, never waits, and opens
+ * nothing but regular files.
  */
 export type OpenMode = 'read' | 'update' | 'create' | 'create-new';
 

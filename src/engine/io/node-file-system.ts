@@ -10,11 +10,14 @@ import { mapFile } from './memory-map.ts';
 const DIRECTORY_MODE = 0o700;
 const FILE_MODE = 0o600;
 
+/** Opening a pipe that bears a file's name must not wait for somebody to write into it. Undefined on Windows, which has none. */
+const NO_WAIT = (fs.constants as { O_NONBLOCK?: number }).O_NONBLOCK ?? 0;
+
 const OPEN_FLAGS: Readonly<Record<OpenMode, number>> = {
-  read: fs.constants.O_RDONLY,
-  update: fs.constants.O_RDWR,
-  create: fs.constants.O_RDWR | fs.constants.O_CREAT,
-  'create-new': fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL,
+  read: fs.constants.O_RDONLY | NO_WAIT,
+  update: fs.constants.O_RDWR | NO_WAIT,
+  create: fs.constants.O_RDWR | fs.constants.O_CREAT | NO_WAIT,
+  'create-new': fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL | NO_WAIT,
 };
 
 /** Runs one system call; what it throws comes out as FastQueueError. */
@@ -32,7 +35,8 @@ function isErrno(error: unknown, errno: string): boolean {
 
 function toFileStatus(stats: fs.BigIntStats): FileStatus {
   return {
-    sizeBytes: Number(stats.size),
+    // Nobody may take a pipe for an empty file, which work that was interrupted leaves and others remove.
+    sizeBytes: stats.isFile() ? Number(stats.size) : Math.max(1, Number(stats.size)),
     device: stats.dev,
     inode: stats.ino,
     isDirectory: stats.isDirectory(),
@@ -164,6 +168,33 @@ class NodeFileHandle implements FileHandle {
   }
 }
 
+/** @throws FastQueueError as the system says; of a link to what is not there and of a socket, what they are */
+function openDescriptor(path: string, mode: OpenMode): number {
+  try {
+    return attempt('open', path, () => fs.openSync(path, OPEN_FLAGS[mode], FILE_MODE));
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ENXIO') && !isErrno(error, 'EISDIR')) throw error;
+    const stats = fs.lstatSync(path, { throwIfNoEntry: false });
+    if (stats === undefined || stats.isFile()) throw error;
+    throw notAFile(path, stats);
+  }
+}
+
+/** The refusal of what bears a file's name and is none: said as itself, like anything else that the disk says no to. */
+function notAFile(path: string, stats: fs.Stats): FastQueueError {
+  const kinds = [
+    ['a directory', stats.isDirectory()],
+    ['a named pipe', stats.isFIFO()],
+    ['a socket', stats.isSocket()],
+    ['a device', stats.isBlockDevice() || stats.isCharacterDevice()],
+  ] as const;
+  const kind = kinds.find(([, isThat]) => isThat)?.[0];
+  const sentence = stats.isSymbolicLink()
+    ? `${path} is a symbolic link to ${fs.readlinkSync(path)}, which is not there. Put back or mount what it points to.`
+    : `${path} is ${kind ?? 'something else'}, not a file. Move it away, or put back the file that was there.`;
+  return new FastQueueError('io_error', sentence, { path });
+}
+
 function locks(): NonNullable<ReturnType<typeof lockLibrary>> {
   const library = lockLibrary();
   if (library === undefined) throw new FastQueueError('locking_unavailable', LOCKING_UNAVAILABLE);
@@ -202,12 +233,22 @@ export class NodeFileSystem implements FileSystem {
   }
 
   open(path: string, mode: OpenMode): FileHandle {
-    const fd = attempt('open', path, () => fs.openSync(path, OPEN_FLAGS[mode], FILE_MODE));
+    const fd = openDescriptor(path, mode);
+    try {
+      const stats = attempt('look at', path, () => fs.fstatSync(fd));
+      if (!stats.isFile()) throw notAFile(path, stats);
+    } catch (error) {
+      fs.closeSync(fd);
+      throw error;
+    }
     return new NodeFileHandle(path, fd, this.#mapsAllowed);
   }
 
   status(path: string): FileStatus | undefined {
-    const stats = attempt('look at', path, () => fs.statSync(path, { bigint: true, throwIfNoEntry: false }));
+    const stats =
+      attempt('look at', path, () => fs.statSync(path, { bigint: true, throwIfNoEntry: false })) ??
+      // A link to what is not there is there itself: a volume that is not mounted is no missing segment.
+      attempt('look at', path, () => fs.lstatSync(path, { bigint: true, throwIfNoEntry: false }));
     return stats === undefined ? undefined : toFileStatus(stats);
   }
 
@@ -257,7 +298,8 @@ export class NodeFileSystem implements FileSystem {
   }
 
   async syncDirectory(path: string): Promise<void> {
-    const handle = this.open(path, 'read');
+    const fd = attempt('open', path, () => fs.openSync(path, OPEN_FLAGS.read));
+    const handle = new NodeFileHandle(path, fd, false);
     try {
       await handle.sync();
     } finally {

@@ -134,7 +134,6 @@ async function* readInOrder(
 
 /** What the disk says of itself; a file that is gone is not that. */
 export function isDiskError(error: unknown): error is FastQueueError {
-  return (
-    error instanceof FastQueueError && error.details.errno !== undefined && error.details.errno !== 'ENOENT'
-  );
+  if (!(error instanceof FastQueueError) || error.details.errno === 'ENOENT') return false;
+  return error.details.errno !== undefined || error.code === 'io_error';
 }

@@ -1,0 +1,78 @@
+/**
+ * What bears the name of one of the log's files and is no regular file: every command says so and ends (exit 1), none
+ * waits for it, takes it for damage, removes or replaces it.
+ */
+import { expect } from 'chai';
+import { execFileSync } from 'node:child_process';
+import { cpSync, lstatSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Sandbox, type Outcome } from './fastqueue.ts';
+
+const HEALTHY = fileURLToPath(new URL('../../fixtures/healthy/data', import.meta.url));
+const STORE = '00000000000000000006.store';
+
+/** What it is called in the sentence, and how it is made. */
+const ODD_THINGS: Readonly<Record<string, (path: string) => void>> = {
+  'a named pipe': (path) => execFileSync('mkfifo', [path]),
+  'a directory': (path) => {
+    mkdirSync(path);
+  },
+  'a symbolic link to /nowhere/at/all': (path) => {
+    symlinkSync('/nowhere/at/all', path);
+  },
+};
+
+describe('a data directory with odd things in it', function () {
+  this.timeout(30_000);
+  let sandbox: Sandbox;
+
+  beforeEach(() => {
+    sandbox = new Sandbox();
+    cpSync(HEALTHY, sandbox.dataDirectory, { recursive: true });
+  });
+
+  afterEach(() => {
+    sandbox.remove();
+  });
+
+  function put(name: string, make: (path: string) => void): string {
+    const path = join(sandbox.dataDirectory, 'orders', name);
+    rmSync(path);
+    make(path);
+    return path;
+  }
+
+  function expectRefusal(outcome: Outcome, sentence: string): void {
+    expect(outcome.status, outcome.stderr).to.equal(1);
+    expect(outcome.stdout.toString() + outcome.stderr).to.include(sentence);
+    expect(outcome.stderr).not.to.match(/^\s+at /m);
+  }
+
+  for (const [what, make] of Object.entries(ODD_THINGS)) {
+    it(`says that a store is ${what}, and neither repairs nor removes it`, async () => {
+      const path = put(STORE, make);
+      const before = lstatSync(path, { bigint: true }).ino;
+      const sentence = `${path} is ${what}`;
+      const commands = [
+        ['verify'],
+        ['recover', '--dry-run'],
+        ['recover'],
+        ['compact'],
+        ['consume', 'orders'],
+      ];
+      const outcomes = await Promise.all(commands.map((args) => sandbox.run(args)));
+      for (const outcome of outcomes) expectRefusal(outcome, sentence);
+      expect(outcomes[0]?.stdout.toString()).to.include('io_error').and.not.include('missing_segment');
+      expect(lstatSync(path, { bigint: true }).ino).to.equal(before);
+    });
+  }
+
+  for (const name of ['high-watermark', 'topic.json', '00000000000000000006.index']) {
+    it(`does not wait for a pipe that is called ${name}`, async () => {
+      const path = put(name, ODD_THINGS['a named pipe']!);
+      const outcomes = await Promise.all([['verify'], ['recover']].map((args) => sandbox.run(args)));
+      for (const outcome of outcomes) expectRefusal(outcome, `${path} is a named pipe`);
+    });
+  }
+});
