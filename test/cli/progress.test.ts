@@ -14,4 +14,10 @@ describe('Progress', () => {
     progress.doneBytes = 2048;
     expect(progress.describe(2000)).to.equal('reading 2 KiB, 1 KiB/s');
   });
+
+  it('promises no time before anything is done', () => {
+    const progress = new Progress('verifying', { isShown: false });
+    progress.totalBytes = 9 * 1024 ** 2;
+    expect(progress.describe(1500)).to.equal('verifying 0 B of 9 MiB');
+  });
 });

@@ -45,11 +45,11 @@ export class Progress {
     const bytesPerSecond = Math.round((this.doneBytes / elapsedMs) * 1000);
     const rate = `${formatSize(bytesPerSecond)}/s`;
     if (this.totalBytes === undefined) return `${this.#verb} ${formatSize(this.doneBytes)}, ${rate}`;
-    const secondsLeft = Math.max(
-      0,
-      Math.ceil((this.totalBytes - this.doneBytes) / Math.max(1, bytesPerSecond)),
-    );
-    return `${this.#verb} ${formatSize(this.doneBytes)} of ${formatSize(this.totalBytes)}, ${rate}, ${secondsLeft} s left`;
+    const done = `${this.#verb} ${formatSize(this.doneBytes)} of ${formatSize(this.totalBytes)}`;
+    // Until something is done nobody can tell how long the rest takes.
+    if (bytesPerSecond <= 0) return done;
+    const secondsLeft = Math.max(0, Math.ceil((this.totalBytes - this.doneBytes) / bytesPerSecond));
+    return `${done}, ${rate}, ${secondsLeft} s left`;
   }
 
   /** The spinner is loaded when there is something to show, which for most commands is never. */
