@@ -84,10 +84,11 @@ export function runAsJson(run: RecoveryRun): object {
 }
 
 /** What an undo gave back. */
-export function undoText(report: UndoReport): string {
-  return report.restored === 0
-    ? `${report.topic}: the run ${report.run} had been undone already; nothing was changed`
-    : `${report.topic}: the run ${report.run} was undone: ${counted(report.restored, 'place')}, ${formatSize(report.bytes)} written back`;
+export function undoText({ topic, run, restored, wasUndone, bytes }: UndoReport): string {
+  if (wasUndone) return `${topic}: the run ${run} had been undone already; nothing was changed`;
+  return restored === 0
+    ? `${topic}: the run ${run} was undone: it had replaced nothing in a store; a high-water mark that it made anew stays`
+    : `${topic}: the run ${run} was undone: ${counted(restored, 'place')}, ${formatSize(bytes)} written back`;
 }
 
 /** `1041..1043, 1050`. */

@@ -31,8 +31,9 @@ import type { LockHold } from '../topic-lock.ts';
 export interface UndoReport {
   readonly topic: string;
   readonly run: string;
-  /** Places that were written back; 0 where the run had been undone already. */
+  /** Places that were written back; 0 where the run had replaced none, or had been undone already. */
   readonly restored: number;
+  readonly wasUndone: boolean;
   readonly bytes: number;
 }
 
@@ -58,7 +59,8 @@ export async function undoRun(context: TopicContext, hold: Hold, runId: string):
     ? await undoRepairs(context, hold, run.manifest)
     : await undoCut(context, hold, run.manifest);
   if (restored.count > 0 || run.state !== 'undone') await markUndone(context, runId);
-  return { topic: context.topic, run: runId, restored: restored.count, bytes: restored.bytes };
+  const wasUndone = run.state === 'undone' && restored.count === 0;
+  return { topic: context.topic, run: runId, restored: restored.count, wasUndone, bytes: restored.bytes };
 }
 
 /** Newest first: what a later run repaired at the same place has to be taken back before. */

@@ -33,6 +33,17 @@ describe('fastqueue recover', () => {
     sandbox.remove();
   });
 
+  it('says of a run that made the mark anew that it was undone, and only the second time that it had been', async () => {
+    corpusTopic(sandbox, 'mark-damaged');
+    const run = runOf(await sandbox.run(['recover', '--json']));
+    const undo = async (): Promise<string> =>
+      (await sandbox.run(['recover', '--undo', run])).stdout.toString();
+    expect(await undo())
+      .to.include('was undone')
+      .and.not.include('already');
+    expect(await undo()).to.include('had been undone already');
+  });
+
   for (const damage of ['mark-ahead', 'torn-tail'])
     it(`refuses an undo of ${damage} that would overwrite newer records with status 5, naming the kept file and the command that stores its records`, async () => {
       const topic = corpusTopic(sandbox, damage);
