@@ -59,7 +59,8 @@ export default class Verify extends BaseCommand {
   }
 }
 
-const isColoured = (): boolean => process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
+const isColoured = (): boolean =>
+  process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '' && process.env['TERM'] !== 'dumb';
 
 /** Damage outranks a disk that could not be read. */
 function statusOf(report: VerifyReport): number {

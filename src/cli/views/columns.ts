@@ -22,3 +22,23 @@ export function alignColumns(
   );
   return lines.join('\n');
 }
+
+/** A sentence in lines that fit a terminal, broken between words only; one line where there is no terminal. */
+export function wrapWords(
+  sentence: string,
+  options: { indent: string; hanging?: string; columns?: number | undefined },
+): string[] {
+  const { columns = Infinity, hanging = options.indent } = options;
+  const lines: string[] = [];
+  let line = options.indent;
+  let isEmpty = true;
+  for (const word of sentence.split(' ')) {
+    const longer = isEmpty ? line + word : `${line} ${word}`;
+    if (longer.length > columns && !isEmpty) {
+      lines.push(line);
+      line = hanging + word;
+    } else line = longer;
+    isEmpty = false;
+  }
+  return [...lines, line];
+}

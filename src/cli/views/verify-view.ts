@@ -5,6 +5,7 @@
 import { Chalk } from 'chalk';
 import Table from 'cli-table3';
 import { formatSize, formatTime, type Finding, type VerifyReport } from '../../engine/index.ts';
+import { wrapWords } from './columns.ts';
 import { rangesText } from './recover-view.ts';
 
 const BARE = {
@@ -34,8 +35,9 @@ export function verifyText(
   options: { isColoured: boolean; columns?: number | undefined },
 ): string {
   const chalk = new Chalk({ level: options.isColoured ? 1 : 0 });
-  const rows = fittingRows(report.segments, options.columns ?? DEFAULT_COLUMNS);
-  const findings = report.findings.flatMap((finding) => findingLines(finding, chalk));
+  const { columns } = options;
+  const rows = fittingRows(report.segments, columns ?? DEFAULT_COLUMNS);
+  const findings = report.findings.flatMap((finding) => findingLines(finding, chalk, columns));
   return [`topic ${report.topic}`, ...rows, ...findings, verdict(report, chalk)].join('\n');
 }
 
@@ -80,14 +82,27 @@ function tableRows(segments: VerifyReport['segments'], form: (typeof FORMS)[numb
     .map((line) => line.trimEnd());
 }
 
-function findingLines(finding: Finding, chalk: InstanceType<typeof Chalk>): string[] {
+function findingLines(
+  finding: Finding,
+  chalk: InstanceType<typeof Chalk>,
+  columns: number | undefined,
+): string[] {
   const label = finding.severity === 'error' ? chalk.red('error') : chalk.yellow('note');
   const where =
     finding.position === undefined
       ? finding.path
       : `${finding.path}, bytes ${finding.position} to before ${finding.position + (finding.bytes ?? 0)}`;
-  const lines = [`${label} ${finding.code}: ${where}`, `    ${finding.message}`];
-  if (finding.lost.length > 0) lines.push(`    lost: offsets ${rangesText(finding.lost)}`);
+  const place = wrapWords(`${finding.severity} ${finding.code}: ${where}`, {
+    indent: '',
+    hanging: '    ',
+    columns,
+  });
+  const lines = [
+    ...place.map((line, number) => (number === 0 ? label + line.slice(finding.severity.length) : line)),
+    ...wrapWords(finding.message, { indent: '    ', columns }),
+  ];
+  if (finding.lost.length > 0)
+    lines.push(...wrapWords(`lost: offsets ${rangesText(finding.lost)}`, { indent: '    ', columns }));
   if (finding.command !== undefined) lines.push(`    next: ${finding.command}`);
   return lines;
 }
