@@ -18,7 +18,7 @@ export interface RecordView {
   readonly payload: Buffer;
 }
 
-/** What stands at the cursor. `short`: the file has fewer bytes than it should. `end`: nothing before endPosition. */
+/** What stands at the cursor. `short`: no whole frame, and the file has fewer bytes than it should. `end`: nothing before endPosition. */
 export type CursorStep =
   | { readonly type: 'records'; readonly result: FramesResult }
   | { readonly type: 'gap'; readonly offset: number; readonly count: number; readonly reason: number }
@@ -117,7 +117,7 @@ export class SegmentCursor {
       const wanted = Math.min(chunkBytes, this.endPosition - this.#position);
       if (wanted <= 0) return { type: 'end' };
       const byteCount = this.store.read(this.#kernel.memory.subarray(0, wanted), this.#position);
-      if (byteCount < wanted) return { type: 'short' };
+      if (byteCount === 0) return { type: 'short' };
       const result = run({
         input: { start: KERNEL_INPUT.start, end: KERNEL_INPUT.start + byteCount },
         firstOffset: this.#offset,
@@ -137,6 +137,7 @@ export class SegmentCursor {
         if (step !== undefined) return step;
         continue;
       }
+      if (byteCount < wanted) return { type: 'short' };
       const frameBytes = this.#frameBytes(byteCount);
       if (frameBytes === undefined || this.#position + frameBytes > this.endPosition) return { type: 'bad' };
       chunkBytes = Math.max(frameBytes, chunkBytes === frameBytes ? READ_CHUNK_BYTES : 0);

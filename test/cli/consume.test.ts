@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
-import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { outcomeOf, Sandbox, seen } from './fastqueue.ts';
 
@@ -201,6 +201,21 @@ describe('consume', () => {
       const { stdout, stderr, status } = await sandbox.run(['consume', 't', '--on-damage', 'skip']);
       expect(stdout.toString()).to.equal('a\nc\nd\n');
       expect(stderr).to.include('offset 1');
+      expect(status).to.equal(3);
+    });
+
+    it('exits 3 where what it stepped over is the mark, and everything that checks out was printed', async () => {
+      writeFileSync(join(sandbox.dataDirectory, 't', 'high-watermark'), 'x'.repeat(64));
+      const { stdout, stderr, status } = await sandbox.run([
+        'consume',
+        't',
+        '-o',
+        '2',
+        '--on-damage',
+        'skip',
+      ]);
+      expect(stdout.toString()).to.equal('c\nd\n');
+      expect(stderr).to.include('high-water mark').and.include('fastqueue recover');
       expect(status).to.equal(3);
     });
 

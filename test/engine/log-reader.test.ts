@@ -58,6 +58,26 @@ describe('LogReader', () => {
   const range = (first: number, end: number): number[] =>
     Array.from({ length: end - first }, (_, number) => first + number);
 
+  it('gives every whole record of a store that was cut anywhere, and names exactly those that are gone', async () => {
+    for (const number of [1, bases.length - 1]) {
+      const base = bases[number]!;
+      const end = bases[number + 1] ?? nextOffset;
+      const path = scratch.path(storeFileName(base));
+      const whole = readFileSync(path);
+      const frameBytes = whole.length / (end - base);
+      // So many places that every part of a frame is among them.
+      for (let cut = whole.length - 1; cut > 0; cut -= 23) {
+        writeFileSync(path, whole.subarray(0, cut));
+        const left = base + Math.floor(cut / frameBytes);
+        expect(await offsetsFrom(0), `${base} cut at ${cut}`).to.deep.equal({
+          read: [...range(0, left), ...range(end, nextOffset)],
+          missing: range(left, end),
+        });
+      }
+      writeFileSync(path, whole);
+    }
+  });
+
   it('reads on over an empty store that a killed roll left inside a segment that grew afterwards', async () => {
     const [, first, second] = bases as [number, number, number];
     for (let base = first + 1; base < second; base++) {

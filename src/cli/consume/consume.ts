@@ -59,7 +59,7 @@ export interface ConsumeReport {
   readonly byteCount: number;
   /** Why it ended; `closed`: the reader of the output has seen enough. */
   readonly ending: 'end' | 'count' | 'timeout' | 'stopped' | 'closed';
-  /** True when damage was stepped over. */
+  /** True when damage was stepped over, a mark that could not be used included. */
   readonly metDamage: boolean;
 }
 
@@ -136,7 +136,7 @@ class Consumption {
   readonly #path: string;
   #recordCount = 0;
   #byteCount = 0;
-  #metDamage = false;
+  #metDamage: boolean;
 
   constructor(
     request: ConsumeRequest,
@@ -145,6 +145,7 @@ class Consumption {
     this.#path = state.path;
     this.#request = request;
     this.#reader = state.reader;
+    this.#metDamage = state.reader.isMarkAssumed;
     this.#range = state.range;
     this.#group = state.group;
     this.#output = new RecordOutput(request.output);
