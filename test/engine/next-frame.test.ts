@@ -1,15 +1,30 @@
 import { expect } from 'chai';
-import { encodeFrame, FRAME_HEADER_BYTES, FRAME_KIND } from '../../src/engine/format/frame.ts';
+import fc from 'fast-check';
+import {
+  decodeFrameHeader,
+  encodeFrame,
+  FRAME_HEADER_BYTES,
+  FRAME_KIND,
+  frameChecksum,
+  MAX_RECORD_BYTES,
+} from '../../src/engine/format/frame.ts';
 import type { FileHandle } from '../../src/engine/io/file-system.ts';
 import { findNextFrame, type FoundFrame } from '../../src/engine/next-frame.ts';
 
 const TIME = 2_000_000_000_000;
 
-function find(bytes: Buffer): { found: FoundFrame | undefined; readBytes: number } {
+const MAX_FOUND_OFFSET = 60;
+
+function find(
+  bytes: Buffer,
+  minTimestamp = 1,
+): { found: FoundFrame | undefined; readBytes: number; readCalls: number } {
+  let readCalls = 0;
   let readBytes = 0;
   const read = (into: Buffer, position: number): number => {
     const count = bytes.copy(into, 0, position, Math.min(bytes.length, position + into.length));
     readBytes += count;
+    readCalls += 1;
     return count;
   };
   const found = findNextFrame({
@@ -17,10 +32,10 @@ function find(bytes: Buffer): { found: FoundFrame | undefined; readBytes: number
     fromPosition: 1,
     endPosition: bytes.length,
     minOffset: 0,
-    maxOffset: 1000,
-    minTimestamp: 1,
+    maxOffset: MAX_FOUND_OFFSET,
+    minTimestamp,
   });
-  return { found, readBytes };
+  return { found, readBytes, readCalls };
 }
 
 /** At every 16th byte a header that leads, half the text further on, to another one. */
@@ -35,7 +50,49 @@ function headersEverywhere(sizeBytes: number): Buffer {
   return bytes;
 }
 
-function framesFrom(offset: number, payloadSizes: readonly number[]): Buffer {
+/** The first record that a second one follows, tried with every offset at every byte. */
+function findPlainly(bytes: Buffer, minTimestamp: number): FoundFrame | undefined {
+  for (let position = 1; position + FRAME_HEADER_BYTES <= bytes.length; position++) {
+    const end = recordEnd(bytes, position, minTimestamp);
+    const next = end === undefined ? undefined : recordEnd(bytes, end, minTimestamp);
+    if (end === undefined || next === undefined) continue;
+    const own = decodeFrameHeader(bytes, position);
+    const following = decodeFrameHeader(bytes, end);
+    if (following.timestamp < own.timestamp) continue;
+    for (let offset = 0; offset <= MAX_FOUND_OFFSET; offset++) {
+      const isOwn = frameChecksum(bytes.subarray(position, end), offset) === own.checksum;
+      if (isOwn && frameChecksum(bytes.subarray(end, next), offset + 1) === following.checksum)
+        return { position, offset };
+    }
+  }
+  return undefined;
+}
+
+function recordEnd(bytes: Buffer, position: number, minTimestamp: number): number | undefined {
+  if (position + FRAME_HEADER_BYTES > bytes.length) return undefined;
+  const { kind, payloadBytes, frameBytes, timestamp } = decodeFrameHeader(bytes, position);
+  const isRecord = kind === FRAME_KIND.record && payloadBytes <= MAX_RECORD_BYTES;
+  const isTimely = Number.isSafeInteger(timestamp) && timestamp >= minTimestamp;
+  return isRecord && isTimely && position + frameBytes <= bytes.length ? position + frameBytes : undefined;
+}
+
+/** What holes are made of: zeros, anything, what looks like the beginning of a header, and frames. */
+const pieceArbitrary = fc.oneof(
+  fc.integer({ min: 1, max: 70 }).map((size) => Buffer.alloc(size)),
+  fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
+  fc
+    .array(fc.constantFrom(0, 0, 0, 1, 0x10, 0x30, 0x1f, 0xff, 0xe0), { maxLength: 40 })
+    .map((bytes) => Buffer.from(bytes)),
+  fc
+    .tuple(
+      fc.integer({ min: 0, max: MAX_FOUND_OFFSET }),
+      fc.array(fc.integer({ min: 0, max: 20 }), { minLength: 1, maxLength: 3 }),
+      fc.constantFrom(-(2 ** 53 - 1), -(2 ** 32), -1, 0, 1, 2 ** 32, TIME, 2 ** 53 - 1),
+    )
+    .map(([offset, payloadSizes, timestamp]) => framesFrom(offset, payloadSizes, timestamp)),
+);
+
+function framesFrom(offset: number, payloadSizes: readonly number[], timestamp = TIME): Buffer {
   const bytes = Buffer.alloc(payloadSizes.reduce((sum, size) => sum + FRAME_HEADER_BYTES + size, 0));
   let at = 0;
   payloadSizes.forEach((size, number) => {
@@ -43,7 +100,7 @@ function framesFrom(offset: number, payloadSizes: readonly number[]): Buffer {
     at = encodeFrame(bytes, at, {
       kind: FRAME_KIND.record,
       offset: offset + number,
-      timestamp: TIME,
+      timestamp,
       payload,
     });
   });
@@ -75,4 +132,31 @@ describe('findNextFrame', () => {
     const frames = Buffer.concat([framesFrom(42, [5000]), framesFrom(44, [5000])]);
     expect(find(Buffer.concat([Buffer.alloc(777, 0xff), frames])).found).to.equal(undefined);
   });
+
+  it('finds what a plain search of every byte finds, whatever the hole is made of', () => {
+    fc.assert(
+      fc.property(
+        fc.array(pieceArbitrary, { maxLength: 12 }),
+        fc.constantFrom(-Infinity, -(2 ** 33), 0, 1, TIME),
+        (pieces, minTimestamp) => {
+          // The search begins at byte 1.
+          const bytes = Buffer.concat([Buffer.alloc(1), ...pieces]);
+          expect(find(bytes, minTimestamp).found).to.deep.equal(findPlainly(bytes, minTimestamp));
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+
+  for (const minTimestamp of [-Infinity, TIME]) {
+    it(`passes zeros a megabyte at a time and stops at the frame behind them, after time ${minTimestamp}`, () => {
+      const zeros = 8 * 1024 * 1024 + 5;
+      const { found, readCalls } = find(
+        Buffer.concat([Buffer.alloc(zeros), framesFrom(42, [10, 10])]),
+        minTimestamp,
+      );
+      expect(found).to.deep.equal({ position: zeros, offset: 42 });
+      expect(readCalls).to.be.lessThan(40);
+    });
+  }
 });
