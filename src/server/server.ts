@@ -243,10 +243,11 @@ export class FastQueueServer {
     if (connection === undefined) return;
     const previous = connection.response;
     connection.response = response;
-    // Requests that one client sends ahead have their turn one after the other: answers that nobody reads are not made.
-    if (previous !== undefined && !isOver(previous)) {
-      await new Promise((resolve) => previous.once('close', resolve));
-      if (request.socket.destroyed) return;
+    if (previous !== undefined) {
+      // Requests that one client sends ahead have their turn one after the other: answers that nobody reads are not made.
+      if (!isOver(previous)) await new Promise((resolve) => previous.once('close', resolve));
+      // That answer was the last of its connection: what nobody would be told of is not done.
+      if (!request.socket.writable) return;
     }
     const beganMs = performance.now();
     const exchange = new Exchange(request, response, this.#stop.signal);
@@ -269,6 +270,14 @@ export class FastQueueServer {
   /** What every request passes before anything is done for it. */
   #admit(exchange: Exchange): { route: Route; topic: string } {
     const { request } = exchange;
+    if (request.httpVersion === '1.0' && request.headers['transfer-encoding'] !== undefined) {
+      // Where such a request ends is anybody's guess (RFC 9112, section 6.1): nothing behind it can be believed.
+      exchange.isLast = true;
+      throw new FastQueueError(
+        'malformed_request',
+        'A request of HTTP/1.0 has no Transfer-Encoding: say Content-Length, or HTTP/1.1. Nothing was written.',
+      );
+    }
     const gate = this.#gate as Gate;
     gate.checkHost(request);
     const corsHeaders = gate.checkOrigin(request);

@@ -264,6 +264,40 @@ describe('FastQueueServer', () => {
     expect(packed.status).to.equal(415);
   });
 
+  describe('an answer after which the connection ends', () => {
+    /** A request whose body is chunked, and right behind it one that would be stored. */
+    const withOneBehind = (version: string, line: string, body: string): string =>
+      `POST /topics/refused/messages ${version}\r\nHost: localhost\r\n${line}\r\nTransfer-Encoding: chunked\r\n\r\n` +
+      `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n` +
+      'POST /topics/behind/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx';
+
+    async function expectNothingBehind(received: string, statuses: readonly string[]): Promise<void> {
+      expect(received.match(/(?<=HTTP\/1\.1 )\d+/g)).to.deep.equal(statuses);
+      expect(received).to.match(/\r\nConnection: close\r\n/);
+      // An append that had begun comes before this one.
+      expect(await jsonOf(await server.post('y', 'text/plain', 'behind'))).to.include({ offset: 0 });
+      expect((await server.fetch('/topics/refused')).status).to.equal(404);
+    }
+
+    it('is the last thing done for it: after 413 under Expect what stands behind is not carried out', async () => {
+      await server.start({ maxBodyBytes: 10 });
+      const received = await server.raw(
+        withOneBehind('HTTP/1.1', 'Expect: 100-continue', 'more than ten bytes'),
+      );
+      await expectNothingBehind(received, ['100', '413']);
+    });
+
+    it('is the last thing done for it: after 400 to HTTP/1.0 in chunks, kept alive or not, neither', async () => {
+      await server.start();
+      for (const connection of ['keep-alive', 'close']) {
+        const received = await server.raw(withOneBehind('HTTP/1.0', `Connection: ${connection}`, 'x'));
+        expect(received).to.include('"code":"malformed_request"');
+        await expectNothingBehind(received, ['400']);
+        await server.fetch('/topics/behind', { method: 'DELETE' });
+      }
+    });
+  });
+
   it('ends a stream of events and answers a long poll at once when it is told to stop', async () => {
     await server.start();
     await server.post('one');
