@@ -13,6 +13,7 @@ export const EXIT = {
   notRecovered: 5,
   conditionFailed: 6,
   timedOut: 124,
+  hungUp: 129,
   interrupted: 130,
   terminated: 143,
 } as const;

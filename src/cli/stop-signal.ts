@@ -1,6 +1,6 @@
 /**
- * SIGINT and SIGTERM for commands that have something to finish first: the first one asks them to stop, the second one
- * ends the process at once. Commands that do not listen are ended by the signal itself, with the same status in a shell.
+ * SIGINT, SIGTERM and SIGHUP for commands that have something to finish first: the first one asks them to stop, the second
+ * one ends the process at once. Commands that do not listen are ended by the signal itself, with the same status in a shell.
  */
 import { EXIT } from './exit-status.ts';
 
@@ -11,14 +11,14 @@ export interface StopSignal {
   readonly exitStatus: number | undefined;
 }
 
-const STATUS_OF = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
+const STATUS_OF = { SIGHUP: EXIT.hungUp, SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
 
 class ProcessStopSignal implements StopSignal {
   readonly #controller = new AbortController();
   exitStatus: number | undefined;
 
   constructor() {
-    for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    for (const name of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) {
       process.on(name, () => {
         // Whoever asks twice does not want to wait.
         if (this.exitStatus !== undefined) process.exit(STATUS_OF[name]);

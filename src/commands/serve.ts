@@ -14,7 +14,7 @@ export default class Serve extends BaseCommand {
   static override summary = 'Serve the topics over HTTP, until it is asked to stop.';
   static override description =
     'Other commands may work on the same data directory at the same time. GET /openapi.json describes what it answers. ' +
-    'SIGTERM: no new requests, what is in flight finishes (10 s), everything is synced, exit 0.';
+    'SIGTERM, SIGINT or SIGHUP: no new requests, what is in flight finishes (10 s), everything is synced, exit 0.';
   static override examples = [
     '<%= config.bin %> serve',
     'curl -d hello http://127.0.0.1:8080/topics/greetings/messages',

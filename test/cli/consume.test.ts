@@ -91,6 +91,7 @@ describe('consume', () => {
   });
 
   for (const [signal, expected] of [
+    ['SIGHUP', 129],
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const) {

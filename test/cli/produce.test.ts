@@ -166,6 +166,7 @@ describe('produce', () => {
   });
 
   for (const [signal, expected] of [
+    ['SIGHUP', 129],
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const) {

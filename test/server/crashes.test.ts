@@ -21,34 +21,38 @@ describe('serve, asked to stop', () => {
     expect((await serveStopRounds(2)).acknowledged).to.be.at.least(200);
   });
 
-  it('lets a request finish whose body is still coming, and refuses a new one with 503', async () => {
-    const sandbox = new Sandbox();
-    const server = await Server.start(sandbox);
-    const [finishing, late] = [await server.connect(), await server.connect()];
-    const answers = [untilClosed(finishing), untilClosed(late)];
-    finishing.write('POST /topics/t/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf ');
-    late.write('POST /topics/t/messages HTTP/1.1\r\nHost: loc');
-    await wait(100);
-    server.child.kill('SIGTERM');
-    await wait(200);
-    finishing.write('whole');
-    late.write('alhost\r\nContent-Length: 4\r\n\r\nlate');
-    const [finished, refused] = (await Promise.all(answers)).map(parseAnswers);
-    expect(finished?.map(({ status }) => status)).to.deep.equal([201]);
-    expect(finished?.[0]?.headers.get('connection')).to.equal('close');
-    for (const { status, headers, body } of refused ?? []) {
-      expect(status).to.equal(503);
-      expect(headers.get('retry-after')).to.match(/^\d+$/);
-      expect(JSON.parse(body.toString())).to.include({ retryable: true, sideEffects: 'none' });
-    }
-    const outcome = await server.ended;
-    expect(outcome.status, outcome.stderr).to.equal(0);
-    const payloads = readTopicFiles(join(sandbox.dataDirectory, 't')).map(({ payload }) =>
-      payload.toString(),
-    );
-    expect(payloads).to.deep.equal(['half whole']);
-    sandbox.remove();
-  });
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) {
+    it(`at ${signal} lets a request finish whose body is still coming, and refuses a new one with 503`, async () => {
+      const sandbox = new Sandbox();
+      const server = await Server.start(sandbox);
+      const [finishing, late] = [await server.connect(), await server.connect()];
+      const answers = [untilClosed(finishing), untilClosed(late)];
+      finishing.write(
+        'POST /topics/t/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf ',
+      );
+      late.write('POST /topics/t/messages HTTP/1.1\r\nHost: loc');
+      await wait(100);
+      server.child.kill(signal);
+      await wait(200);
+      finishing.write('whole');
+      late.write('alhost\r\nContent-Length: 4\r\n\r\nlate');
+      const [finished, refused] = (await Promise.all(answers)).map(parseAnswers);
+      expect(finished?.map(({ status }) => status)).to.deep.equal([201]);
+      expect(finished?.[0]?.headers.get('connection')).to.equal('close');
+      for (const { status, headers, body } of refused ?? []) {
+        expect(status).to.equal(503);
+        expect(headers.get('retry-after')).to.match(/^\d+$/);
+        expect(JSON.parse(body.toString())).to.include({ retryable: true, sideEffects: 'none' });
+      }
+      const outcome = await server.ended;
+      expect(outcome.status, outcome.stderr).to.equal(0);
+      const payloads = readTopicFiles(join(sandbox.dataDirectory, 't')).map(({ payload }) =>
+        payload.toString(),
+      );
+      expect(payloads).to.deep.equal(['half whole']);
+      sandbox.remove();
+    });
+  }
 
   it('answers a request that waits for records at once', async () => {
     const sandbox = new Sandbox();
