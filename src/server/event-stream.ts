@@ -1,7 +1,7 @@
 /**
  * GET /topics/{topic}/messages as `text/event-stream`: records as they become durable, for ever. The id of an event is
  * the offset of its record, and a client that comes back with the last one goes on behind it. Offsets without a record
- * are told as `gap`; damage as `damage`, and ends the stream.
+ * are told as `gap`; damage as `damage`, and ends the stream. A range of which nothing is left to come is 204.
  */
 import {
   FastQueueError,
@@ -34,14 +34,9 @@ export async function followAsEvents(
   const { reader, range } = await openRange(topic, resumed(exchange, query), { isFollowing: true });
   const { signal, release } = untilNobodyWaits(exchange, context.stopping);
   try {
-    refuseDamageFirst(reader, range.untilOffset);
-    exchange.begin(200, [
-      'Content-Type',
-      EVENT_STREAM_MEDIA_TYPE,
+    const headers = [
       'Cache-Control',
       'no-store',
-      'X-Accel-Buffering',
-      'no',
       'FastQueue-Next-Offset',
       String(reader.nextOffset),
       'FastQueue-Start-Offset',
@@ -50,7 +45,15 @@ export async function followAsEvents(
       String(reader.mark.nextOffset),
       'Link',
       `</topics/${topic.name}/messages?offset=${reader.nextOffset}>; rel="next"`,
-    ]);
+    ];
+    if (range.untilOffset <= reader.nextOffset) {
+      // A browser that has seen all of a range asks for what follows, again and again, until it is told that nothing does.
+      exchange.begin(204, headers);
+      exchange.response.end();
+      return;
+    }
+    refuseDamageFirst(reader, range.untilOffset);
+    exchange.begin(200, ['Content-Type', EVENT_STREAM_MEDIA_TYPE, 'X-Accel-Buffering', 'no', ...headers]);
     if (!exchange.isHead) {
       const stream = new EventStream(context, exchange, { topic, reader, signal });
       await stream.run({ ...range, maxRecords: query.givenLimit ?? Infinity });

@@ -1,6 +1,7 @@
 /** GET /topics/{topic}/messages as text/event-stream: every record once, for ever, from where a client left off. */
 import { expect } from 'chai';
 import { Sandbox } from '../cli/fastqueue.ts';
+import { messagesOf } from './answers.ts';
 import { EventStream, Server, type StreamEvent } from './serving.ts';
 
 const numbered = (from: number, count: number): string =>
@@ -105,6 +106,38 @@ describe('GET /topics/{topic}/messages as text/event-stream', () => {
       const stream = await follow(`/topics/bounded/messages?${query}`);
       expect(idsOf(await stream.take(3)), query).to.deep.equal(['0', '1']);
     }
+  });
+
+  it('answers 204 where the range has ended before it begins, so that a client comes back no more', async () => {
+    await server.publishLines('finished', 'a\nb\nc\nd');
+    const times = messagesOf(await server.get('/topics/finished/messages')).map(({ timestamp }) => timestamp);
+    const ranges: [string, string | undefined][] = [
+      ['0:2', '1'],
+      [':2', '1'],
+      ['0:end', '3'],
+      ['2:2', undefined],
+      [`e@${String(times[0])}`, undefined],
+    ];
+    for (const [offset, lastId] of ranges) {
+      for (const method of ['GET', 'HEAD']) {
+        const answer = await server.request(method, `/topics/finished/messages?offset=${offset}`, {
+          headers: {
+            accept: 'text/event-stream',
+            ...(lastId === undefined ? {} : { 'last-event-id': lastId }),
+          },
+        });
+        expect([answer.status, answer.body.length], `${method} ${offset}`).to.deep.equal([204, 0]);
+        expect(answer.headers).to.include({ 'fastqueue-end-offset': '4', 'cache-control': 'no-store' });
+      }
+    }
+  });
+
+  it('waits for a range that begins where the topic ends and may still come', async () => {
+    await server.publish('coming', 'a');
+    const stream = await follow('/topics/coming/messages?offset=0:2', { 'last-event-id': '0' });
+    expect(stream.answer.statusCode).to.equal(200);
+    await server.publish('coming', 'b');
+    expect(idsOf(await stream.take(2))).to.deep.equal(['1']);
   });
 
   for (const id of ['abc', '-1', '1.5', '99999999999999999999']) {

@@ -135,13 +135,16 @@ export const CONSUME: Json = {
           schema: {
             type: 'string',
             description:
-              'For ever. `id` is the offset, `data` a Message; `event: gap` for offsets without a record; `event: damage` or `event: problem` with a Problem ends it.',
+              'For ever, or to the end of the range that `offset` names. `id` is the offset, `data` a Message; `event: gap` for offsets without a record; `event: damage` or `event: problem` with a Problem ends it.',
           },
         },
         [OCTETS_MEDIA_TYPE]: { schema: { type: 'string', description: 'With limit=1: the payload itself.' } },
       },
     },
-    '204': { description: `At the end of the topic, as ${OCTETS_MEDIA_TYPE}.`, headers: RANGE_HEADERS },
+    '204': {
+      description: `At the end of the topic, as ${OCTETS_MEDIA_TYPE}. Nothing of the range is left to come, as ${EVENT_STREAM_MEDIA_TYPE}: a client need not come back.`,
+      headers: RANGE_HEADERS,
+    },
     '304': {
       description: 'The range is what If-None-Match names.',
       headers: { ...RANGE_HEADERS, ...TAG_HEADERS, ...RECORD_HEADERS },
