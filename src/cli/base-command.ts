@@ -10,7 +10,13 @@ import { join } from 'node:path';
 import { Command } from '@oclif/core/command';
 import type { Input, ParserOutput } from '@oclif/core/interfaces';
 import { parse } from '@oclif/core/parser';
-import { openDataDirectory, type DataDirectory, type DataDirectoryOptions } from '../engine/index.ts';
+import {
+  dataDirectorySuffix,
+  openDataDirectory,
+  type CommandPlace,
+  type DataDirectory,
+  type DataDirectoryOptions,
+} from '../engine/index.ts';
 import { resolveCommandSettings } from './command-settings.ts';
 import { GLOBAL_FLAGS } from './flags.ts';
 import { Messages } from './messages.ts';
@@ -32,11 +38,14 @@ export interface GlobalFlags {
 
 type Dictionary = Record<string, unknown>;
 
-export abstract class BaseCommand extends Command {
+export abstract class BaseCommand extends Command implements CommandPlace {
   static override baseFlags = GLOBAL_FLAGS;
 
   /** How to speak on stderr: as `--quiet`, `--verbose` and `--json` ask. Set by `parse`. */
   protected messages = new Messages({ isQuiet: false, isVerbose: false, isJson: false });
+
+  /** What stands behind every command that is printed: the data directory, where a flag named it. Set by `parse`. */
+  commandSuffix = '';
 
   abstract override run(): Promise<void>;
 
@@ -50,7 +59,10 @@ export abstract class BaseCommand extends Command {
     this.parsed = true;
     try {
       const parsed = await parse<F, B, A>(argv, { ...command, flags, context: this } as Input<F, B, A>);
-      this.messages = messagesFor(parsed.flags as unknown as GlobalFlags);
+      const global = parsed.flags as unknown as GlobalFlags;
+      this.messages = messagesFor(global);
+      if (parsed.raw.some((token) => token.type === 'flag' && token.flag === 'data-dir'))
+        this.commandSuffix = dataDirectorySuffix(global['data-dir'] ?? '');
       return parsed;
     } catch (error) {
       throw fromParserError(error, {
@@ -79,6 +91,7 @@ export abstract class BaseCommand extends Command {
     );
     return openDataDirectory(path, {
       map: false,
+      commandSuffix: this.commandSuffix,
       lockTimeoutMs: values.lockTimeoutMs,
       onWarning: (sentence) => {
         this.messages.warn(sentence);

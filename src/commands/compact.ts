@@ -63,7 +63,7 @@ export default class Compact extends BaseCommand {
           if (done.count > 0) this.messages.info(deletionsText(done, options));
           continue;
         }
-        await this.print(flags.json ? compactAsJson(done.report) : compactText(done.report));
+        await this.print(flags.json ? compactAsJson(done.report) : compactText(done.report, this));
         process.exitCode = Math.max(Number(process.exitCode ?? 0), statusOfCompact(done.report));
       }
     } finally {

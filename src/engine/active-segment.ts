@@ -2,6 +2,7 @@
  * The segment that a writer appends to: its store, its index, and what the writer must know of it. Used only under the
  * topic's lock.
  */
+import { commandLine } from './command-line.ts';
 import { FastQueueError } from './errors.ts';
 import { decodeFrameHeader, FRAME_HEADER_BYTES } from './format/frame.ts';
 import { isSameFile, type FileHandle, type FileStatus } from './io/file-system.ts';
@@ -44,7 +45,7 @@ export class ActiveSegment {
       throw new FastQueueError(
         'damaged',
         `The active segment of "${context.topic}" is missing: there is no ${path}. ` +
-          `Run "fastqueue recover ${context.topic} --dry-run" to see what would be done.`,
+          `Run "${commandLine(context, `recover ${context.topic} --dry-run`)}" to see what would be done.`,
         { topic: context.topic, path, offset: segment.baseOffset },
       );
     }
@@ -114,7 +115,7 @@ function createOrTakeEmpty(context: TopicContext, path: string): FileHandle {
   throw new FastQueueError(
     'damaged',
     `The log of "${context.topic}" cannot roll: ${path} exists already and is not empty. ` +
-      `Run "fastqueue verify ${context.topic}" to see what it is.`,
+      `Run "${commandLine(context, `verify ${context.topic}`)}" to see what it is.`,
     { topic: context.topic, path },
   );
 }

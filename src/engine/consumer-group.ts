@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { commandLine } from './command-line.ts';
 import { FastQueueError } from './errors.ts';
 import {
   decodeGroupPosition,
@@ -167,7 +168,7 @@ export function groupUnusable(context: TopicContext, name: string, why: string):
   return new FastQueueError(
     'damaged',
     `The group "${name}" of "${context.topic}" cannot go on: ${why}. ` +
-      `Set it with "fastqueue topics reset ${context.topic} --group ${name} --to OFFSET".`,
+      `Set it with "${commandLine(context, `topics reset ${context.topic} --group ${name} --to OFFSET`)}".`,
     { topic: context.topic },
   );
 }

@@ -3,6 +3,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { dirname, join, resolve } from 'node:path';
+import { commandLine, type CommandPlace } from './command-line.ts';
 import { FastQueueError } from './errors.ts';
 import { isValidName, temporaryFileName } from './format/file-names.ts';
 import type { FileSystem } from './io/file-system.ts';
@@ -35,7 +36,7 @@ import {
 const ROOM_PROOF = '.room';
 const ROOM_PROOF_PREFIX = temporaryFileName(ROOM_PROOF, '');
 
-export interface DataDirectoryOptions {
+export interface DataDirectoryOptions extends CommandPlace {
   /** How long to wait for a topic that another process holds. Default 10 s. */
   readonly lockTimeoutMs?: number;
   /** False: never map index files into memory. Default true. */
@@ -74,6 +75,8 @@ export function openDataDirectory(path: string, options: DataDirectoryOptions = 
 export class DataDirectory {
   /** Absolute path. */
   readonly path: string;
+  /** As `DataDirectoryOptions` has it. */
+  readonly commandSuffix: string | undefined;
   readonly #fileSystem: FileSystem;
   readonly #lockTimeoutMs: number;
   readonly #onWarning: (sentence: string) => void;
@@ -82,6 +85,7 @@ export class DataDirectory {
 
   constructor(path: string, options: DataDirectoryOptions) {
     this.path = path;
+    this.commandSuffix = options.commandSuffix;
     this.#fileSystem =
       options.fileSystem ?? new NodeFileSystem(options.map === undefined ? {} : { map: options.map });
     this.#lockTimeoutMs = options.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS;
@@ -151,7 +155,7 @@ export class DataDirectory {
     if (topicStanding(context) === 'topic' || !(await this.#create(context, settings))) {
       throw new FastQueueError(
         'condition_failed',
-        `There is a topic "${name}" already. "fastqueue topics set" changes its settings.`,
+        `There is a topic "${name}" already. "${commandLine(this, `topics set ${name}`)}" changes its settings.`,
         { topic: name, path: context.directory },
       );
     }
@@ -296,6 +300,7 @@ export class DataDirectory {
       },
       directory: join(this.path, name),
       topic: name,
+      commandSuffix: this.commandSuffix,
     };
   }
 

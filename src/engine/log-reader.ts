@@ -5,6 +5,7 @@
  * deleted. The generation in the mark says when anything but the tail changed; then everything is opened again by name.
  * A bad frame is judged only when it was bad twice under one generation.
  */
+import { commandLine } from './command-line.ts';
 import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import { isSameFile, type FileHandle } from './io/file-system.ts';
@@ -503,7 +504,7 @@ export class LogReader {
     const error = new FastQueueError(
       'damaged',
       `"${topic}" cannot be read at ${lost}: ${damage.path}, byte ${damage.position}: ${damage.what}. ` +
-        `Reading can go on at offset ${nextReadable}. Run "fastqueue recover ${topic} --dry-run" to see what can be repaired.`,
+        `Reading can go on at offset ${nextReadable}. Run "${commandLine(this.#context, `recover ${topic} --dry-run`)}" to see what can be repaired.`,
       { topic, path: damage.path, position: damage.position, offset, nextReadable },
     );
     if (this.#options.onDamage === 'stop') throw error;

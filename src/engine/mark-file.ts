@@ -5,6 +5,7 @@
  * read again before it is believed.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { commandLine } from './command-line.ts';
 import { FastQueueError } from './errors.ts';
 import { classifyTopicFile } from './format/file-names.ts';
 import {
@@ -145,7 +146,7 @@ export function markUnsound(context: TopicContext): FastQueueError {
   return new FastQueueError(
     'damaged',
     `The high-water mark of the topic "${context.topic}" is missing or damaged, so it is not known how far the log is durable. ` +
-      `Run "fastqueue recover ${context.topic} --dry-run" to see what would be done.`,
+      `Run "${commandLine(context, `recover ${context.topic} --dry-run`)}" to see what would be done.`,
     { topic: context.topic, path: context.directory },
   );
 }

@@ -2,6 +2,7 @@
  * From what somebody asked for (`-o`, `--since`, `offset=`, a group's position) to offsets: where to begin and where to
  * end. One decision for the command line and for HTTP.
  */
+import { commandLine } from './command-line.ts';
 import { FastQueueError } from './errors.ts';
 import { MAX_OFFSET } from './limits.ts';
 import { resolveOffset, type OffsetRange } from './offset-spec.ts';
@@ -94,7 +95,7 @@ function refuseGroupPastEnd(topic: Topic, bounds: LogBounds, groupOffset: number
   throw new FastQueueError(
     'damaged',
     `The group stands at offset ${groupOffset}, but "${topic.name}" ends before ${bounds.nextOffset}: acknowledged records are missing. ` +
-      `Look with "fastqueue verify ${topic.name}"; then set the group with "fastqueue topics reset".`,
+      `Look with "${commandLine(topic, `verify ${topic.name}`)}"; then set the group with "${commandLine(topic, `topics reset ${topic.name}`)}".`,
     { topic: topic.name, offset: groupOffset, endOffset: bounds.nextOffset },
   );
 }

@@ -6,6 +6,7 @@
  * is a torn tail: kept in quarantine, then cut. Anything else is damage, which only recover may touch. The time this
  * takes depends on what lies past the mark, never on the size of the log.
  */
+import { commandLine } from './command-line.ts';
 import { FastQueueError } from './errors.ts';
 import { storeFileName } from './format/file-names.ts';
 import { MARK_FLAG, type HighWatermark } from './format/high-watermark.ts';
@@ -150,7 +151,7 @@ function missingTail(log: LockedLog, sizeBytes: number): FastQueueError {
     'damaged',
     `Acknowledged records are missing at the end of "${context.topic}": ${store.path} has ${sizeBytes} bytes, ` +
       `and the high-water mark says ${mark.position}. Nothing is appended until ` +
-      `"fastqueue recover ${context.topic}" has recorded the gap, so that no offset is given twice.`,
+      `"${commandLine(context, `recover ${context.topic}`)}" has recorded the gap, so that no offset is given twice.`,
     { topic: context.topic, path: store.path, position: sizeBytes, endOffset: mark.nextOffset },
   );
 }
@@ -160,7 +161,7 @@ function damagedTail(log: LockedLog, position: number, offset: number): FastQueu
   return new FastQueueError(
     'damaged',
     `What lies behind the high-water mark in ${store.path} is damaged from byte ${position} (offset ${offset}) on, ` +
-      `and it is no torn tail. Run "fastqueue recover ${context.topic} --dry-run" to see what would be done.`,
+      `and it is no torn tail. Run "${commandLine(context, `recover ${context.topic} --dry-run`)}" to see what would be done.`,
     { topic: context.topic, path: store.path, position, offset },
   );
 }

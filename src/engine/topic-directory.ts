@@ -14,10 +14,11 @@ import {
 } from './format/file-names.ts';
 import type { FileSystem } from './io/file-system.ts';
 import type { Kernel } from './kernel/kernel.ts';
+import { commandLine, type CommandPlace } from './command-line.ts';
 import { FastQueueError } from './errors.ts';
 
 /** What every part of the engine that works on one topic is given. */
-export interface TopicContext {
+export interface TopicContext extends CommandPlace {
   readonly fileSystem: FileSystem;
   /** Shared by the process: its memory belongs to whoever runs now, and only until that yields. */
   readonly kernel: Kernel;
@@ -66,10 +67,12 @@ export function listTopicFiles(context: TopicContext): string[] {
   return names;
 }
 
-export function topicNotFound(context: Pick<TopicContext, 'topic' | 'directory'>): FastQueueError {
+export function topicNotFound(
+  context: Pick<TopicContext, 'topic' | 'directory' | 'commandSuffix'>,
+): FastQueueError {
   return new FastQueueError(
     'topic_not_found',
-    `There is no topic "${context.topic}" (looked in ${context.directory}). "fastqueue topics" lists those there are.`,
+    `There is no topic "${context.topic}" (looked in ${context.directory}). "${commandLine(context, 'topics')}" lists those there are.`,
     { topic: context.topic, path: context.directory },
   );
 }

@@ -3,6 +3,7 @@
  * (log-reader.ts), lookups and consumer groups; holds no protocol of its own.
  */
 import { randomUUID } from 'node:crypto';
+import { commandLine } from './command-line.ts';
 import { openGroup, listGroups, type ConsumerGroup, type GroupStatus } from './consumer-group.ts';
 import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
@@ -97,6 +98,11 @@ export class Topic {
   private constructor(context: TopicContext, options: TopicOptions) {
     this.#context = context;
     this.#options = options;
+  }
+
+  /** As `DataDirectoryOptions` has it. */
+  get commandSuffix(): string | undefined {
+    return this.#context.commandSuffix;
   }
 
   get name(): string {
@@ -298,7 +304,7 @@ export class Topic {
   #warnOfSettings(): TopicSettings {
     this.#options.onWarning(
       `${this.#context.directory} has no sound topic.json: defaults are used and nothing is deleted from "${this.name}" ` +
-        `until "fastqueue topics set" or "fastqueue recover" has written one.`,
+        `until "${commandLine(this, `recover ${this.name}`)}" or "${commandLine(this, `topics set ${this.name}`)}" has written one.`,
     );
     return DEFAULT_TOPIC_SETTINGS;
   }

@@ -6,6 +6,7 @@
  */
 import { accessSync, constants } from 'node:fs';
 import {
+  commandLine,
   READ_CHUNK_BYTES,
   resolveRange,
   type BytesStep,
@@ -97,7 +98,7 @@ async function openReader(
   if (probe.isMarkAssumed) {
     request.onWarning(
       `The high-water mark of "${topic.name}" is missing or damaged: records that check out are read, and it cannot be known ` +
-        `whether acknowledged ones are missing at the end. Run "fastqueue recover ${topic.name} --dry-run".`,
+        `whether acknowledged ones are missing at the end. Run "${commandLine(topic, `recover ${topic.name} --dry-run`)}".`,
     );
   }
   const range = await resolveRange(topic, probe.mark, {

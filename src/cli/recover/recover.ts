@@ -3,6 +3,7 @@
  */
 import { resolve } from 'node:path';
 import {
+  commandLine,
   FastQueueError,
   listRecoveryRuns,
   purgeRecovery,
@@ -85,6 +86,6 @@ function topicOfRun(work: RecoverWork, run: string): string {
   if (found !== undefined) return found.topic;
   throw new FastQueueError(
     'invalid_argument',
-    `There is no recovery run ${JSON.stringify(run)}. "fastqueue recover --list-runs" lists them.`,
+    `There is no recovery run ${JSON.stringify(run)}. "${commandLine(work.directory, 'recover --list-runs')}" lists them.`,
   );
 }

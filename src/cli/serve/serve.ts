@@ -64,6 +64,8 @@ export async function serve(request: ServeRequest): Promise<void> {
   const dataDirectory = request.openDataDirectory({
     lockTimeoutMs: request.lockTimeoutMs,
     map: request.map === 1,
+    // No path is in any answer.
+    commandSuffix: '',
     onWarning: (sentence) => {
       request.log.warn(sentence);
     },

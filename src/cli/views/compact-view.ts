@@ -1,7 +1,13 @@
 /**
  * What retention and compact did, or would do, as text and as JSON.
  */
-import { formatSize, type CompactReport, type RetentionReport } from '../../engine/index.ts';
+import {
+  commandLine,
+  formatSize,
+  type CommandPlace,
+  type CompactReport,
+  type RetentionReport,
+} from '../../engine/index.ts';
 
 /** One line: what retention deleted. */
 export function retentionSentence(topic: string, report: RetentionReport): string {
@@ -20,12 +26,12 @@ export function deletionsText({ count }: { count: number }, { dryRun }: { dryRun
 }
 
 /** Found, dropped, merged, freed: one block a topic. */
-export function compactText(report: CompactReport): string {
+export function compactText(report: CompactReport, place: CommandPlace): string {
   const { topic, dryRun, freedBytes, segments } = report;
-  const lines = report.isSettingsSound ? doneLines(report) : [noSettingsLine(report)];
+  const lines = report.isSettingsSound ? doneLines(report) : [noSettingsLine(report, place)];
   for (const { path, position, offset } of report.damaged) {
     lines.push(
-      `  damaged, left as it is: ${path}, byte ${position} (offset ${offset}); next: fastqueue verify ${topic}`,
+      `  damaged, left as it is: ${path}, byte ${position} (offset ${offset}); next: ${commandLine(place, `verify ${topic}`)}`,
     );
   }
   for (const { baseOffset, neededBytes, freeBytes } of report.noRoom) {
@@ -36,14 +42,14 @@ export function compactText(report: CompactReport): string {
   const verb = dryRun ? 'would be freed' : 'freed';
   const total = `${topic}: ${formatSize(freedBytes)} ${verb}, ${counted(segments, 'segment')}`;
   if (lines.length === 0) return `${total}; nothing to do`;
-  if (dryRun) lines.push(`  nothing was changed; to do it: fastqueue compact ${topic}`);
+  if (dryRun) lines.push(`  nothing was changed; to do it: ${commandLine(place, `compact ${topic}`)}`);
   return [total, ...lines].join('\n');
 }
 
-function noSettingsLine({ topic }: CompactReport): string {
+function noSettingsLine({ topic }: CompactReport, place: CommandPlace): string {
   return (
     '  topic.json is missing or damaged, so nothing is dropped, removed or rewritten; ' +
-    `next: fastqueue recover ${topic}`
+    `next: ${commandLine(place, `recover ${topic}`)}`
   );
 }
 

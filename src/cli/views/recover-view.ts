@@ -1,8 +1,12 @@
 /**
  * What recover found and did, or would do, as text for a person and as JSON.
  */
+import { dirname } from 'node:path';
 import {
+  commandLine,
+  dataDirectorySuffix,
   formatSize,
+  type CommandPlace,
   type LostOffsets,
   type RecoverReport,
   type RecoveryRun,
@@ -11,7 +15,7 @@ import {
 import { alignColumns } from './columns.ts';
 
 /** Found, repaired, lost, where the bytes are, how to undo: one block a topic. */
-export function recoverText(report: RecoverReport): string {
+export function recoverText(report: RecoverReport, place: CommandPlace): string {
   const { topic, repairs, lost, runs, dryRun, out } = report;
   const copied = out === undefined ? '' : `; copied to ${out}`;
   if (repairs.length === 0) return `${topic}: sound, nothing to recover${copied}`;
@@ -29,11 +33,11 @@ export function recoverText(report: RecoverReport): string {
       ? '  lost: nothing'
       : `  lost: ${counted(countOf(lost), 'record')}, offsets ${rangesText(lost)}`,
   );
+  const repaired = out === undefined ? place : { commandSuffix: dataDirectorySuffix(dirname(out)) };
   for (const { run, path } of runs) {
-    const where = out === undefined ? '' : ` -d ${out.slice(0, -topic.length - 1)}`;
-    lines.push(`  kept in: ${path}`, `  to undo: fastqueue recover ${topic} --undo ${run}${where}`);
+    lines.push(`  kept in: ${path}`, `  to undo: ${commandLine(repaired, `recover ${topic} --undo ${run}`)}`);
   }
-  if (dryRun) lines.push(`  nothing was changed; to repair: fastqueue recover ${topic}`);
+  if (dryRun) lines.push(`  nothing was changed; to repair: ${commandLine(place, `recover ${topic}`)}`);
   return lines.join('\n');
 }
 

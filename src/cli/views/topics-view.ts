@@ -2,11 +2,13 @@
  * Topics as tables and as JSON: what there is, from where to where, how large, and how far its groups are.
  */
 import {
+  commandLine,
   formatSettingValue,
   formatSize,
   formatTime,
   SETTINGS,
   topicReport,
+  type CommandPlace,
   type TopicStatus,
 } from '../../engine/index.ts';
 import { alignColumns } from './columns.ts';
@@ -28,7 +30,7 @@ export function topicsTable(topics: readonly TopicStatus[]): string {
 }
 
 /** Everything about one topic. */
-export function topicDetails(topic: TopicStatus): string {
+export function topicDetails(topic: TopicStatus, place: CommandPlace): string {
   const facts = [
     ['topic', topic.topic],
     ['id', topic.id ?? 'unknown (topic.json is missing or unsound)'],
@@ -41,7 +43,7 @@ export function topicDetails(topic: TopicStatus): string {
     ...topic.groups.map(({ name, nextOffset, behind, storedAt }) => [
       `group ${name}`,
       nextOffset === undefined
-        ? 'unsound: set it with "fastqueue topics reset"'
+        ? `unsound: set it with "${commandLine(place, `topics reset ${topic.topic} --group ${name} --to OFFSET`)}"`
         : `next offset ${nextOffset}, ${behind ?? 0} behind, stored ${timeOf(storedAt)}`,
     ]),
   ];

@@ -5,6 +5,7 @@ import { string as argument } from '@oclif/core/args';
 import { boolean } from '@oclif/core/flags';
 import { BaseCommand } from '../../cli/base-command.ts';
 import { usageError } from '../../cli/report-error.ts';
+import { commandLine } from '../../engine/index.ts';
 
 export default class TopicsDelete extends BaseCommand {
   static override summary = 'Delete a topic, its records and its groups. There is no way back.';
@@ -15,7 +16,7 @@ export default class TopicsDelete extends BaseCommand {
     const { args, flags } = await this.parse(TopicsDelete);
     if (!flags.yes) {
       throw usageError(
-        `Deleting "${args.name}" cannot be undone. If you mean it: fastqueue topics delete ${args.name} --yes`,
+        `Deleting "${args.name}" cannot be undone. If you mean it: ${commandLine(this, `topics delete ${args.name} --yes`)}`,
       );
     }
     await this.openDataDirectory(flags, { forWriting: true }).deleteTopic(args.name);

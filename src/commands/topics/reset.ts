@@ -6,6 +6,7 @@ import { string } from '@oclif/core/flags';
 import { BaseCommand } from '../../cli/base-command.ts';
 import { usageError } from '../../cli/report-error.ts';
 import { resetGroup } from '../../cli/topics/topics.ts';
+import { commandLine } from '../../engine/index.ts';
 
 export default class TopicsReset extends BaseCommand {
   static override summary = 'Set where a consumer group goes on.';
@@ -20,7 +21,7 @@ export default class TopicsReset extends BaseCommand {
     const { args, flags } = await this.parse(TopicsReset);
     if (flags.group === undefined || flags.to === undefined) {
       throw usageError(
-        'Say which group goes on where: fastqueue topics reset NAME --group GROUP --to OFFSET',
+        `Say which group goes on where: ${commandLine(this, `topics reset ${args.name} --group GROUP --to OFFSET`)}`,
       );
     }
     const reset = await resetGroup(this.openDataDirectory(flags, { forWriting: true }), {

@@ -22,6 +22,6 @@ export default class TopicsSet extends BaseCommand {
       args.name,
       settings,
     );
-    await this.print(flags.json ? topicAsJson(topic) : topicDetails(topic));
+    await this.print(flags.json ? topicAsJson(topic) : topicDetails(topic, this));
   }
 }

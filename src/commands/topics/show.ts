@@ -13,6 +13,6 @@ export default class TopicsShow extends BaseCommand {
   async run(): Promise<void> {
     const { args, flags } = await this.parse(TopicsShow);
     const topic = await topicStatus(this.openDataDirectory(flags), args.name);
-    await this.print(flags.json ? topicAsJson(topic) : topicDetails(topic));
+    await this.print(flags.json ? topicAsJson(topic) : topicDetails(topic, this));
   }
 }

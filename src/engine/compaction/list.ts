@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { FrameCompactor, type FrameOutput } from './frames.ts';
 import { isIndexComplete } from './index-entries.ts';
 import { scanWhole } from './scan.ts';
+import { commandLine } from '../command-line.ts';
 import { FastQueueError } from '../errors.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import type { FileStatus } from '../io/file-system.ts';
@@ -81,7 +82,7 @@ export function notStill(context: TopicContext): FastQueueError {
   return new FastQueueError(
     'condition_failed',
     `The topic "${context.topic}" was changed again and again while compact looked at it. What was done is sound; ` +
-      `run "fastqueue compact ${context.topic}" again when recover or another compact is done.`,
+      `run "${commandLine(context, `compact ${context.topic}`)}" again when recover or another compact is done.`,
     { topic: context.topic, path: context.directory },
   );
 }

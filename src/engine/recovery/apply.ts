@@ -9,6 +9,7 @@ import { encodeFrame, FRAME_HEADER_BYTES, FRAME_KIND, GAP_REASON } from '../form
 import { encodeLeb128 } from '../format/leb128.ts';
 import { storeFileName } from '../format/file-names.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
+import { commandLine } from '../command-line.ts';
 import { FastQueueError } from '../errors.ts';
 import { payloadChecksum } from '../frame-scanner.ts';
 import type { FileHandle } from '../io/file-system.ts';
@@ -100,7 +101,7 @@ function refuseExisting(context: TopicContext, segment: MissingSegment): void {
 function noLongerFits(context: TopicContext, why: string): FastQueueError {
   return new FastQueueError(
     'condition_failed',
-    `The plan for "${context.topic}" no longer fits: ${why}. Nothing was changed. Run "fastqueue recover ${context.topic}" again.`,
+    `The plan for "${context.topic}" no longer fits: ${why}. Nothing was changed. Run "${commandLine(context, `recover ${context.topic}`)}" again.`,
     { topic: context.topic, path: context.directory, sideEffects: 'none' },
   );
 }

@@ -6,6 +6,7 @@
  * killed while it changed things; `undone`: taken back.
  */
 import { join } from 'node:path';
+import { commandLine } from '../command-line.ts';
 import { FastQueueError } from '../errors.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import type { FileHandle } from '../io/file-system.ts';
@@ -102,7 +103,7 @@ export function findRun(context: TopicContext, run: string): RecoveryRun {
   if (found === undefined) {
     throw new FastQueueError(
       'invalid_argument',
-      `The topic "${context.topic}" has no recovery run ${JSON.stringify(run)}. "fastqueue recover --list-runs" lists them.`,
+      `The topic "${context.topic}" has no recovery run ${JSON.stringify(run)}. "${commandLine(context, `recover ${context.topic} --list-runs`)}" lists them.`,
       { topic: context.topic, path: quarantinePath(context) },
     );
   }

@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
+import { dataDirectorySuffix } from '../command-line.ts';
 import { FastQueueError } from '../errors.ts';
 import { storeFileName } from '../format/file-names.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
@@ -52,7 +53,11 @@ const COPY_BYTES = 1024 * 1024;
  */
 export async function copyTopic(source: TopicContext, options: SalvageOptions): Promise<Salvaged> {
   const { fileSystem } = source;
-  const target: TopicContext = { ...source, directory: join(options.out, source.topic) };
+  const target: TopicContext = {
+    ...source,
+    directory: join(options.out, source.topic),
+    commandSuffix: dataDirectorySuffix(options.out),
+  };
   const mark = markOf(source);
   const bases = listStoreBases(source);
   if (fileSystem.status(target.directory) !== undefined) {

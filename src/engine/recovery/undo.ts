@@ -4,6 +4,7 @@
  *
  * The caller holds the lock. Killed anywhere, it can be run again: a place that is half written back is still the run's.
  */
+import { commandLine, shellWord } from '../command-line.ts';
 import { FastQueueError } from '../errors.ts';
 import { classifyTopicFile } from '../format/file-names.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
@@ -50,7 +51,7 @@ export async function undoRun(context: TopicContext, hold: Hold, runId: string):
   if (run.manifest === undefined) {
     throw new FastQueueError(
       'invalid_argument',
-      `The run ${runId} ended before it had changed anything, so there is nothing to undo. "fastqueue recover ${context.topic} --purge ${runId}" removes it.`,
+      `The run ${runId} ended before it had changed anything, so there is nothing to undo. "${commandLine(context, `recover ${context.topic} --purge ${runId}`)}" removes it.`,
       { topic: context.topic, path: run.path },
     );
   }
@@ -72,7 +73,7 @@ function refuseBeforeNewer(context: TopicContext, run: RecoveryRun): void {
   throw new FastQueueError(
     'recovery_incomplete',
     `The run ${run.run} cannot be undone before ${newer.run}, which repaired the same place later. Nothing was changed. ` +
-      `Run "fastqueue recover ${context.topic} --undo ${newer.run}" first.`,
+      `Run "${commandLine(context, `recover ${context.topic} --undo ${newer.run}`)}" first.`,
     { topic: context.topic, path: newer.path, sideEffects: 'none' },
   );
 }
@@ -287,7 +288,7 @@ function noLongerThere(context: TopicContext, run: string, copy: string): FastQu
   return new FastQueueError(
     'recovery_incomplete',
     `The run ${run} cannot be undone: the log of "${context.topic}" no longer holds what it left there. Nothing was changed. ` +
-      `The bytes it kept are in ${path}; "fastqueue inspect-segment ${path} --payload --json | fastqueue produce ${context.topic} --input json" ` +
+      `The bytes it kept are in ${path}; "fastqueue inspect-segment ${shellWord(path)} --payload --json | ${commandLine(context, `produce ${context.topic} --input json`)}" ` +
       'stores the records among them as new ones.',
     { topic: context.topic, path, sideEffects: 'none' },
   );

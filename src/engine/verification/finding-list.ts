@@ -3,6 +3,7 @@
  * Decides nothing; looks at no more than the names of files.
  */
 import { join } from 'node:path';
+import { commandLine } from '../command-line.ts';
 import type { FastQueueError } from '../errors.ts';
 import { classifyTopicFile } from '../format/file-names.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
@@ -28,7 +29,7 @@ export class FindingList {
 
   noteIndex(segment: LogSegment, index: IndexVerdict, reading: SegmentReading): void {
     const path = indexPath(this.#context, segment.baseOffset);
-    const command = `fastqueue recover ${this.#context.topic}`;
+    const command = commandLine(this.#context, `recover ${this.#context.topic}`);
     if (index.isMissing) {
       if (reading.goodEndOffset > segment.baseOffset)
         this.add('index_missing', {
@@ -129,7 +130,7 @@ export class FindingList {
   }
 
   get recoverCommand(): string {
-    return `fastqueue recover ${this.#context.topic} --dry-run`;
+    return commandLine(this.#context, `recover ${this.#context.topic} --dry-run`);
   }
 
   add(

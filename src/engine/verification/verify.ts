@@ -4,6 +4,7 @@
  * generation of the mark.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { commandLine } from '../command-line.ts';
 import { FastQueueError } from '../errors.ts';
 import { FindingList } from './finding-list.ts';
 import type { Finding, OffsetRange } from './findings.ts';
@@ -241,7 +242,7 @@ class Verification {
         this.#findings.add(segment.isActive ? 'missing_tail' : 'bad_length', {
           path: storePath(this.#context, segment.baseOffset),
           message: `The segment does not end soundly at offset ${segment.endOffset}; without --quick more can be said.`,
-          command: `fastqueue verify ${this.#context.topic}`,
+          command: commandLine(this.#context, `verify ${this.#context.topic}`),
         });
       }
       expectedOffset = segment.endOffset;
