@@ -110,7 +110,8 @@ export function scanStore(context: TopicContext, request: StoreScanRequest): Sto
     if (scan.stop === 'newer') throw newerFrame(store.path, scan.endPosition);
     if (scan.endPosition > position) {
       const bytes = scan.endPosition - position;
-      runs.push({ position, bytes, offset, offsetCount: scan.nextOffset - offset });
+      const offsetCount = scan.nextOffset - offset;
+      runs.push({ position, bytes, offset, offsetCount, timestamp: scan.lastTimestamp });
     }
     const lastTimestamp = scan.lastTimestamp === -Infinity ? undefined : scan.lastTimestamp;
     const end = {
