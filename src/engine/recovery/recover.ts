@@ -26,11 +26,11 @@ import { describePlan, markRepair, renameRepair, takenBackRepair, type RepairRep
 import { findMisnamed, renameStores } from './misnamed-stores.ts';
 import { listRuns, purgeRun, runPath, type RecoveryRun } from './runs.ts';
 import { markFromStores } from '../mark-from-stores.ts';
-import { listTail, rebuildMark, settleTail } from './tail.ts';
+import { previewTail, rebuildMark, settleTail } from './tail.ts';
 import { halfExchanged, rollBackInterrupted, undoRun, type UndoReport } from './undo.ts';
 import { openSegmentReaders } from './segment-readers.ts';
 import { DEFAULT_TOPIC_SETTINGS } from '../settings.ts';
-import { markPath, storePath, topicNotFound, type TopicContext, storeBytes } from '../topic-directory.ts';
+import { markPath, topicNotFound, type TopicContext, storeBytes } from '../topic-directory.ts';
 import type { LockHold } from '../topic-lock.ts';
 import { readTopicSettings, settingsForNewTopic, writeTopicSettings } from '../topic-settings.ts';
 
@@ -246,17 +246,33 @@ async function previewRecovery(context: TopicContext, options: RecoverOptions): 
     return { topic: context.topic, dryRun: true, repairs, lost: [], runs: [] };
   }
   const mark = found ?? markFromStores(context);
-  const plans = [previewTail(context, mark), planRecovery(await listWith(context, mark, options))];
+  const plans = await previewPlans(context, mark, options);
   return {
     topic: context.topic,
     dryRun: true,
-    repairs: [
-      ...repairs,
-      ...plans.flatMap((plan) => (plan === undefined ? [] : describePlan(context, plan))),
-    ],
-    lost: joinRanges(plans.flatMap((plan) => plan?.lost ?? [])),
+    repairs: [...repairs, ...plans.flatMap((plan) => describePlan(context, plan))],
+    lost: joinRanges(plans.flatMap((plan) => plan.lost)),
     runs: [],
   };
+}
+
+/** That of the tail, then that of the rest of the log, as they are carried out one after the other. */
+async function previewPlans(
+  context: TopicContext,
+  mark: HighWatermark,
+  options: RecoverOptions,
+): Promise<RecoveryPlan[]> {
+  const tail = previewTail(context, mark);
+  if (tail === undefined) return [planRecovery(await listWith(context, mark, options))];
+  const plan = planRecovery(tail.damage);
+  if (!tail.isWhole) return [plan, planRecovery(await listWith(context, mark, options))];
+  // All of the active store is right once that is done: nothing of it is read with the rest.
+  const { baseOffset } = mark;
+  const damage = await listWith(context, { ...mark, position: 0 }, options);
+  const regions = damage.regions.filter((region) => region.baseOffset !== baseOffset);
+  const others = damage.indexes.filter((base) => base !== baseOffset);
+  const indexes = tail.isIndexSound ? others : [...others, baseOffset];
+  return [plan, planRecovery({ ...damage, regions, indexes })];
 }
 
 function currentMark(context: TopicContext): HighWatermark | undefined {
@@ -268,17 +284,6 @@ function currentMark(context: TopicContext): HighWatermark | undefined {
     return mark;
   } finally {
     file.close();
-  }
-}
-
-function previewTail(context: TopicContext, mark: HighWatermark): RecoveryPlan | undefined {
-  const path = storePath(context, mark.baseOffset);
-  if ((context.fileSystem.status(path)?.sizeBytes ?? 0) <= mark.position) return undefined;
-  const store = context.fileSystem.open(path, 'read');
-  try {
-    return planRecovery(listTail(context, mark, store).damage);
-  } finally {
-    store.close();
   }
 }
 

@@ -10,7 +10,7 @@ import { FastQueueError } from '../errors.ts';
 import { storeFileName } from '../format/file-names.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import type { FileHandle } from '../io/file-system.ts';
-import { peekMark, refuseNewer, writeMark } from '../mark-file.ts';
+import { isFailed, peekMark, refuseNewer, writeMark } from '../mark-file.ts';
 import { writeWhole } from '../quarantine.ts';
 import { listRuns, runPath } from './runs.ts';
 import { DEFAULT_TOPIC_SETTINGS } from '../settings.ts';
@@ -73,9 +73,10 @@ export async function copyTopic(source: TopicContext, options: SalvageOptions): 
     const from = fileSystem.open(storePath(source, baseOffset), 'read');
     const to = fileSystem.open(join(target.directory, storeFileName(baseOffset)), 'create-new');
     try {
-      const sizeBytes = from.status().sizeBytes;
-      const isActive = mark?.baseOffset === baseOffset;
-      const byteCount = isActive ? Math.min(sizeBytes, mark.position) : sizeBytes;
+      const { sizeBytes } = from.status();
+      // Records that bytes came in before stand behind the mark. What a failed sync has left there is not believed.
+      const isCut = mark?.baseOffset === baseOffset && isFailed(mark);
+      const byteCount = isCut ? Math.min(sizeBytes, mark.position) : sizeBytes;
       unreadable.push(...copyReadable(from, to, { ...options, byteCount }));
       await to.sync();
     } finally {

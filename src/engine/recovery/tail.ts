@@ -8,6 +8,7 @@ import type { HighWatermark } from '../format/high-watermark.ts';
 import { FastQueueError } from '../errors.ts';
 import { scanFrames } from '../frame-scanner.ts';
 import type { FileHandle } from '../io/file-system.ts';
+import { isIndexSound } from '../index-rebuild.ts';
 import { markFromStores } from '../mark-from-stores.ts';
 import { isFailed, peekMark, writeMark } from '../mark-file.ts';
 import { lastIndexedPlace } from '../offset-index.ts';
@@ -64,8 +65,8 @@ export async function settleTail(
   if (!isUnsettled(context, mark)) return undefined;
   const store = context.fileSystem.open(path, 'update');
   try {
-    if (endsAtMark(context, mark, store) && (await trySettle(context, hold, { mark, store })))
-      return undefined;
+    const isTail = !areFramesMoved(context, mark, store);
+    if (isTail && (await trySettle(context, hold, { mark, store }))) return undefined;
     const { damage, end } = listTail(context, mark, store);
     const plan = planRecovery(damage);
     const { run } = await applyPlan(context, hold, plan, endAfter(plan, end));
@@ -103,18 +104,41 @@ function endsAtMark(context: TopicContext, mark: HighWatermark, store: FileHandl
   return scan.stop === 'end' && scan.nextOffset === mark.nextOffset;
 }
 
-/**
- * What is damaged in an active store whose frames were moved by bytes that came in between, so that none ends at the
- * mark: all of it is looked at, past the mark too. Undefined where that is not so.
- */
-export function listMovedFrames(context: TopicContext, mark: HighWatermark): DamageList | undefined {
-  if ((storeBytes(context, mark.baseOffset) ?? 0) <= mark.position) return undefined;
+/** The same, for a store that is longer than the mark says. What a failed sync has left is never believed, moved or not. */
+const areFramesMoved = (context: TopicContext, mark: HighWatermark, store: FileHandle): boolean =>
+  !isFailed(mark) && !endsAtMark(context, mark, store);
+
+/** What settleTail would repair, seen without the lock. */
+export interface TailPreview {
+  readonly damage: DamageList;
+  /** True where it is all of the active store, whose frames were moved: what lies below the mark is not to be listed again. */
+  readonly isWhole: boolean;
+  /** False where the index of the active store contradicts what is not damaged there. */
+  readonly isIndexSound: boolean;
+}
+
+/** Undefined where nothing behind the mark is looked at. */
+export function previewTail(context: TopicContext, mark: HighWatermark): TailPreview | undefined {
+  if (isFailed(mark) || (storeBytes(context, mark.baseOffset) ?? 0) <= mark.position) return undefined;
   const store = context.fileSystem.open(storePath(context, mark.baseOffset), 'read');
   try {
-    return endsAtMark(context, mark, store) ? undefined : listTail(context, mark, store).damage;
+    const { damage } = listTail(context, mark, store);
+    const { regions } = damage;
+    const segment = { store, baseOffset: mark.baseOffset, storeBytes: Infinity, regions };
+    return {
+      damage,
+      isWhole: areFramesMoved(context, mark, store),
+      isIndexSound: isIndexSound(context, segment),
+    };
   } finally {
     store.close();
   }
+}
+
+/** What is damaged in an active store whose frames were moved, past the mark too. Undefined where that is not so. */
+export function listMovedFrames(context: TopicContext, mark: HighWatermark): DamageList | undefined {
+  const tail = previewTail(context, mark);
+  return tail?.isWhole === true ? tail.damage : undefined;
 }
 
 /** True where the active store is longer than the mark says, a write failed, or a segment lies behind a stale mark. */
