@@ -125,7 +125,9 @@ export class FindingList {
     }
   }
 
+  /** Once for each file, however often it is looked at. */
   noteUnreadable(path: string, error: FastQueueError): void {
+    if (this.#findings.some((finding) => finding.code === 'io_error' && finding.path === path)) return;
     this.add('io_error', { path, message: `${error.message} What it holds is unknown.` });
   }
 

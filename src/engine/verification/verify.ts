@@ -178,9 +178,9 @@ class Verification {
   async #listWhole(mark: { value: HighWatermark; isSound: boolean }): Promise<DamageList | undefined> {
     const damage = await this.#list(mark.value);
     if (damage !== undefined && (damage.regions.length > 0 || damage.missingSegments.length > 0)) {
-      const interrupted = halfExchanged(this.#context, listRuns(this.#context));
+      const interrupted = this.#look(() => halfExchanged(this.#context, listRuns(this.#context)), []);
       for (const { path } of interrupted) this.#findings.noteInterrupted(path);
-      const misnamed = findMisnamed(this.#context);
+      const misnamed = this.#look(() => findMisnamed(this.#context), []);
       for (const { from, to } of misnamed) this.#findings.noteMisnamed(from, to);
       // What else is damaged can only be seen once that is repaired.
       if (interrupted.length + misnamed.length > 0) return nothingDamaged(this.#context, mark.value);
@@ -188,10 +188,21 @@ class Verification {
     const { baseOffset } = mark.value;
     if (!mark.isSound || damage?.regions.some((region) => region.baseOffset === baseOffset) !== true)
       return damage;
-    const moved = listMovedFrames(this.#context, mark.value);
+    const moved = this.#look(() => listMovedFrames(this.#context, mark.value), undefined);
     if (moved === undefined) return damage;
     const sealed = damage.regions.filter((region) => region.baseOffset !== baseOffset);
     return { ...damage, regions: [...sealed, ...moved.regions] };
+  }
+
+  /** Another look at what was listed already: where the disk says no, that is noted, and what was listed stays. */
+  #look<T>(look: () => T, otherwise: T): T {
+    try {
+      return look();
+    } catch (error) {
+      if (!isDiskError(error)) throw error;
+      this.#findings.noteUnreadable(error.details.path ?? this.#context.directory, error);
+      return otherwise;
+    }
   }
 
   async #list(mark: HighWatermark): Promise<DamageList | undefined> {
@@ -264,7 +275,7 @@ class Verification {
       nextOffset: reading.goodEndOffset,
       records,
       gaps,
-      firstTimestamp: firstTimestampOf(this.#context, segment.baseOffset),
+      firstTimestamp: this.#look(() => firstTimestampOf(this.#context, segment.baseOffset), undefined),
       lastTimestamp: reading.lastTimestamp,
     });
     this.#findings.noteIndex(segment, index, reading);
@@ -297,18 +308,20 @@ class Verification {
       } finally {
         file.close();
       }
-      return plan.regions.every((region) => {
-        const store = fileSystem.open(storePath(this.#context, region.baseOffset), 'read');
-        try {
-          const byteCount = region.endPosition - region.position;
-          return payloadChecksum(store, { position: region.position, byteCount }) === region.checksum;
-        } finally {
-          store.close();
-        }
-      });
+      return plan.regions.every((region) => this.#look(() => this.#isSame(region), true));
     } catch (error) {
       if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return false;
       throw error;
+    }
+  }
+
+  #isSame(region: RecoveryPlan['regions'][number]): boolean {
+    const store = this.#context.fileSystem.open(storePath(this.#context, region.baseOffset), 'read');
+    try {
+      const byteCount = region.endPosition - region.position;
+      return payloadChecksum(store, { position: region.position, byteCount }) === region.checksum;
+    } finally {
+      store.close();
     }
   }
 

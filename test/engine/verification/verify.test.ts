@@ -191,6 +191,64 @@ describe('verify', () => {
     expect(report.lost).to.deep.equal([]);
   });
 
+  describe('keeps the damage that it has listed', () => {
+    let damaged: string;
+    let found: VerifyReport;
+
+    beforeEach(async () => {
+      damaged = scratch.path(scratch.files('.store')[1]!);
+      const bytes = readFileSync(damaged);
+      bytes[20] = (bytes[20] as number) ^ 1;
+      writeFileSync(damaged, bytes);
+      found = await verify();
+      expect(codes(found)).to.deep.equal(['bad_checksum']);
+      expect(found.lost).to.have.lengthOf(1);
+    });
+
+    /** What verify says where the disk gives up no byte of a store any more once it was opened so often. */
+    async function verifyFailing(
+      store: string,
+      soundOpens: number,
+    ): Promise<VerifyReport & { opens: number }> {
+      let opens = 0;
+      class FailingStore extends NodeFileSystem {
+        override open(...args: Parameters<NodeFileSystem['open']>): ReturnType<NodeFileSystem['open']> {
+          const handle = super.open(...args);
+          if (args[0] !== store || ++opens <= soundOpens) return handle;
+          return Object.assign(handle, {
+            read: () => {
+              throw new FastQueueError('io_error', 'Could not read: EIO.', { errno: 'EIO', path: store });
+            },
+          });
+        }
+      }
+      const disk = scratch.context(new FailingStore({ map: false }));
+      return { ...(await verifyTopic(disk, { quick: false, onBytes: () => undefined })), opens };
+    }
+
+    it('where another store cannot be read, and names that store once', async () => {
+      const other = scratch.path(`${FIRST}.store`);
+      const report = await verifyFailing(other, 0);
+      expect(report.findings.map(({ code, path }) => [code, path])).to.deep.equal([
+        ['io_error', other],
+        ['bad_checksum', damaged],
+      ]);
+      expect(report.lost).to.deep.equal(found.lost);
+      expect(report.nextOffset).to.equal(found.nextOffset);
+    });
+
+    it('where its own store cannot be read any more, whenever that begins', async () => {
+      const { opens } = await verifyFailing(damaged, Infinity);
+      expect(opens).to.be.greaterThan(2);
+      // The first reads it; each later one looks again at what was found then.
+      for (let sound = 1; sound < opens; sound++) {
+        const report = await verifyFailing(damaged, sound);
+        expect(codes(report), `after ${sound} of ${opens}`).to.have.members(['io_error', 'bad_checksum']);
+        expect(report.lost).to.deep.equal(found.lost);
+      }
+    });
+  });
+
   it('names the index, not its store, when the index is what cannot be opened', async () => {
     class NoIndex extends NodeFileSystem {
       override open(...args: Parameters<NodeFileSystem['open']>): ReturnType<NodeFileSystem['open']> {
