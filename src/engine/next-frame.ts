@@ -20,6 +20,7 @@ import {
 } from './format/frame.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { crc32Combine } from './format/crc32.ts';
+import { isAllZeros } from './format/zeros.ts';
 import { MAX_BATCH_BYTES } from './limits.ts';
 import { RangeChecksums } from './range-checksums.ts';
 
@@ -171,10 +172,6 @@ function findCandidate(request: NextFrameRequest): FoundFrame | undefined {
   }
   return undefined;
 }
-
-/** True where every byte is zero. */
-const isAllZeros = (bytes: Buffer): boolean =>
-  bytes[0] === 0 && bytes.subarray(1).equals(bytes.subarray(0, -1));
 
 /** The upper word of a timestamp that is a safe integer is below this, and not below its negative. */
 const SAFE_TIME_WORD = 2 ** 21;

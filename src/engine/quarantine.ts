@@ -8,6 +8,7 @@
  */
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
+import { isAllZeros } from './format/zeros.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { READ_CHUNK_BYTES } from './limits.ts';
 import { quarantinePath, type TopicContext } from './topic-directory.ts';
@@ -134,18 +135,26 @@ export async function removeRun(context: TopicContext, run: string): Promise<voi
   await fileSystem.syncDirectory(quarantinePath(context));
 }
 
-/** Copies bytes of one file to a place in another, in chunks, as far as the first reaches. */
+/**
+ * Copies bytes of one file to a place in another, in chunks, as far as the first reaches. Zeros behind the other's end
+ * take no room on the disk: a store may have been made larger than the disk is.
+ */
 export function copyBytes(
   source: FileHandle,
   target: FileHandle,
   range: { from: number; to: number; byteCount: number },
 ): void {
-  const chunk = Buffer.alloc(Math.min(READ_CHUNK_BYTES, range.byteCount));
-  for (let done = 0; done < range.byteCount;) {
-    const part = chunk.subarray(0, Math.min(chunk.length, range.byteCount - done));
+  const totalBytes = Math.min(range.byteCount, source.status().sizeBytes - range.from);
+  const targetBytes = target.status().sizeBytes;
+  const chunk = Buffer.alloc(Math.max(0, Math.min(READ_CHUNK_BYTES, totalBytes)));
+  for (let done = 0; done < totalBytes;) {
+    const part = chunk.subarray(0, Math.min(chunk.length, totalBytes - done));
     const byteCount = source.read(part, range.from + done);
     if (byteCount === 0) return;
-    writeWhole(target, part.subarray(0, byteCount), range.to + done);
+    const bytes = part.subarray(0, byteCount);
+    // The last of them is written in any case: the file ends where they do.
+    const isHole = range.to + done >= targetBytes && done + byteCount < totalBytes && isAllZeros(bytes);
+    if (!isHole) writeWhole(target, bytes, range.to + done);
     done += byteCount;
   }
 }

@@ -1,0 +1,74 @@
+/** A sealed store that somebody made larger: zeros behind its frames, as `truncate -s` makes them, or anything else. */
+import { expect } from 'chai';
+import { randomFillSync } from 'node:crypto';
+import { appendFileSync, readdirSync, statSync, truncateSync } from 'node:fs';
+import { join } from 'node:path';
+import { verifyTopic, type VerifyReport } from '../../../src/engine/verification/verify.ts';
+import { lostOffsets, RecoveryScene } from '../../support/recovery-scene.ts';
+
+const STORE = '00000000000000000000.store';
+const ZERO_BYTES = 256 * 1024 * 1024;
+
+describe('a sealed store that was made larger', function () {
+  this.timeout(60_000);
+  const scene = new RecoveryScene();
+
+  before(async () => {
+    await scene.fill([[1, 2, 3], [2, 2], [1]], {
+      payload: (offset) => Buffer.from(`record ${offset} `.padEnd(10 + ((offset * 37) % 180), '.')),
+    });
+  });
+
+  beforeEach(() => {
+    scene.reset();
+  });
+
+  after(() => {
+    scene.remove();
+  });
+
+  const path = join(scene.directory, STORE);
+
+  function verify(): Promise<VerifyReport> {
+    return verifyTopic(scene.scratch.context(scene.fileSystem), { quick: false, onBytes: () => undefined });
+  }
+
+  async function expectForeignBytes(frameBytes: number, foreignBytes: number): Promise<void> {
+    const { findings, lost } = await verify();
+    const found = findings.map(({ code, position, bytes }) => ({ code, position, bytes }));
+    expect(found).to.deep.equal([{ code: 'foreign_bytes', position: frameBytes, bytes: foreignBytes }]);
+    expect(lost).to.deep.equal([]);
+  }
+
+  it('with 256 MiB of zeros loses no record, gets padding there, and undo gives the zeros back', async () => {
+    const frameBytes = statSync(path).size;
+    truncateSync(path, frameBytes + ZERO_BYTES);
+    await expectForeignBytes(frameBytes, ZERO_BYTES);
+
+    const report = await scene.recover();
+    expect([...lostOffsets(report)]).to.deep.equal([]);
+    expect(report.repairs.map(({ code, repair }) => [code, repair])).to.deep.equal([
+      ['foreign_bytes', 'becomes padding'],
+    ]);
+    expect((await verify()).findings).to.deep.equal([]);
+    expect(await scene.differences(new Set())).to.deep.equal([]);
+
+    const run = report.runs[0]!;
+    const copies = readdirSync(run.path).filter((name) => name.startsWith(STORE));
+    const copy = statSync(join(run.path, copies[0]!));
+    expect(copy.size).to.equal(ZERO_BYTES);
+    expect(copy.blocks * 512, 'room that the copy takes on the disk').to.be.lessThan(ZERO_BYTES / 16);
+
+    await scene.undoAll();
+    await expectForeignBytes(frameBytes, ZERO_BYTES);
+    truncateSync(path, frameBytes);
+    expect((await verify()).findings).to.deep.equal([]);
+  });
+
+  it('with 16 MiB of anything loses no record either', async () => {
+    const frameBytes = statSync(path).size;
+    const garbage = randomFillSync(Buffer.alloc(16 * 1024 * 1024));
+    appendFileSync(path, garbage);
+    await expectForeignBytes(frameBytes, garbage.length);
+  });
+});
