@@ -69,11 +69,17 @@ const ROUTE_OF_SUFFIX = new Map([
 ]);
 const TOPICS_PREFIX = '/topics/';
 
+/** The server as a whole, which is asked for its methods and for nothing else (`OPTIONS *`). */
+const WHOLE_SERVER: Route = {
+  path: '*',
+  methods: Object.assign({}, ...ROUTES.map(({ methods }) => methods)) as Route['methods'],
+};
+
 /** May be asked without the token. */
 export const isOpenPath = (path: string): boolean => ROUTE_OF_PATH.get(path)?.isOpen === true;
 
 /** @throws FastQueueError `no_such_resource`, `invalid_topic_name` where the name is not even text */
-export function routeOf(path: string): { route: Route; topic: string } {
+export function routeOf(path: string, method: string | undefined): { route: Route; topic: string } {
   if (path.startsWith(TOPICS_PREFIX)) {
     const slash = path.indexOf('/', TOPICS_PREFIX.length);
     const end = slash === -1 ? path.length : slash;
@@ -82,6 +88,7 @@ export function routeOf(path: string): { route: Route; topic: string } {
   }
   const route = ROUTE_OF_PATH.get(path);
   if (route !== undefined) return { route, topic: '' };
+  if (path === WHOLE_SERVER.path && method === 'OPTIONS') return { route: WHOLE_SERVER, topic: '' };
   throw new FastQueueError(
     'no_such_resource',
     'There is nothing at this address. GET /openapi.json lists what there is.',

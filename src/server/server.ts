@@ -286,7 +286,7 @@ export class FastQueueServer {
       gate.checkToken(request);
       if (this.#stop.signal.aborted) throw stopping();
     }
-    return routeOf(exchange.path);
+    return routeOf(exchange.path, request.method);
   }
 
   #fail(exchange: Exchange, error: unknown, route?: Route): void {

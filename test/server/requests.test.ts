@@ -45,6 +45,20 @@ describe('serve, what may be asked', () => {
     }
   });
 
+  it('* answers OPTIONS, of the server as a whole, with every method that there is, and is nothing to GET', async () => {
+    const options = await server.request('OPTIONS', '*');
+    expect([options.status, options.body.length]).to.deep.equal([204, 0]);
+    expect((options.headers.allow ?? '').split(', ').sort()).to.deep.equal([
+      'DELETE',
+      'GET',
+      'HEAD',
+      'OPTIONS',
+      'POST',
+      'PUT',
+    ]);
+    for (const method of ['GET', 'POST']) expectProblem(await server.request(method, '*'), 404);
+  });
+
   it('answers 404 as a problem to every other path', async () => {
     for (const path of [
       '/',
