@@ -38,9 +38,10 @@ const TOLD_DETAILS = [
 /** Seconds after which a request that failed for a passing reason may be tried again. */
 const RETRY_AFTER_SECONDS = '1';
 
-/** What is said over HTTP where the engine's sentence tells of processes of this machine, or of flags of a command. */
-const SENTENCES: Partial<Record<ErrorCode, string>> = {
-  locked: 'Another process holds the topic. Nothing was written; try again.',
+/** What is said over HTTP where the engine's sentence tells of this machine, or of commands and their flags. */
+const SENTENCES: Partial<Record<ErrorCode, (details: ErrorDetails) => string>> = {
+  locked: () => 'Another process holds the topic. Nothing was written; try again.',
+  topic_not_found: ({ topic = '' }) => `There is no topic "${topic}". GET /topics lists those there are.`,
 };
 
 /** Headers that belong to a code wherever it is answered. */
@@ -57,7 +58,7 @@ export function problemOf(error: unknown, place: ProblemPlace): Problem {
     type: `urn:fastqueue:problem:${code}`,
     title,
     status: httpStatus,
-    detail: SENTENCES[code] ?? withoutPaths(known.message, place.dataDirectory),
+    detail: SENTENCES[code]?.(details) ?? withoutPaths(known.message, place.dataDirectory),
     instance: place.instance,
     code,
     retryable,

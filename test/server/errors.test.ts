@@ -164,6 +164,7 @@ describe('an error of serve', () => {
   it('names what the client asked for, its query too', async () => {
     const { json } = await server.get('/topics/none/messages?limit=3');
     expect(json).to.include({ instance: '/topics/none/messages?limit=3', topic: 'none' });
+    expect(json['detail']).to.equal('There is no topic "none". GET /topics lists those there are.');
   });
 
   it('left the server and its sound topics as they were', async () => {
