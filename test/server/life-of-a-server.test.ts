@@ -1,5 +1,6 @@
 /** How a server begins and ends: what it prints, what keeps it from starting. */
 import { expect } from 'chai';
+import { parseHost } from '../../src/cli/serve/serve.ts';
 import { Sandbox } from '../cli/fastqueue.ts';
 import { Server } from './serving.ts';
 
@@ -63,6 +64,11 @@ describe('serve, how it begins and ends', () => {
       expect(outcome.stderr).to.not.match(/^\s+at /m);
     });
   }
+
+  it('takes an address of IPv6 with or without the brackets that a URL has', () => {
+    const taken = ['[::1]', '::1', '[fe80::1%lo]', '127.0.0.1', '[name]'].map(parseHost);
+    expect(taken).to.deep.equal(['::1', '::1', 'fe80::1%lo', '127.0.0.1', '[name]']);
+  });
 
   it('exits with 0 on SIGINT, too', async () => {
     const server = await Server.start(sandbox);

@@ -2,6 +2,7 @@
  * The use-case behind `fastqueue serve`: listens until it is asked to stop. Parses no flags.
  */
 import { readFileSync } from 'node:fs';
+import { isIPv6 } from 'node:net';
 import {
   FastQueueError,
   formatDuration,
@@ -124,8 +125,14 @@ export function parseOrigin(text: string): string {
   );
 }
 
-/** @throws FastQueueError `invalid_argument`: an empty name would mean every address of the machine */
+/**
+ * An address or a name; one of IPv6 may stand in brackets, as in a URL.
+ *
+ * @throws FastQueueError `invalid_argument`: an empty name would mean every address of the machine
+ */
 export function parseHost(text: string): string {
+  const [, bracketed = ''] = /^\[(.*)\]$/.exec(text) ?? [];
+  if (isIPv6(bracketed)) return bracketed;
   if (text.trim() !== '') return text;
   throw new FastQueueError(
     'invalid_argument',
