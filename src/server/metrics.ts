@@ -13,8 +13,7 @@ import {
 import type * as PromClientModule from 'prom-client';
 import type { Exchange } from './exchange.ts';
 import { Histogram } from './histogram.ts';
-
-type PromClient = Pick<typeof PromClientModule, 'collectDefaultMetrics' | 'Counter' | 'Gauge' | 'Registry'>;
+import { registerProcessMetrics, type MetricClasses } from './process-metrics.ts';
 
 /** Of one topic since the server began. */
 interface TopicCounts {
@@ -110,9 +109,9 @@ export class Metrics {
   }
 
   async #makeRegistry(dataDirectory: DataDirectory): Promise<PromClientModule.Registry> {
-    const client: PromClient = await import('prom-client');
+    const client: MetricClasses = await import('prom-client');
     const registry = new client.Registry();
-    registerNodeMetrics(client, registry);
+    registerProcessMetrics(client, registry);
     this.#registerCounters(client, registry);
     registerGauges(client, registry, dataDirectory);
     for (const histogram of [
@@ -127,7 +126,7 @@ export class Metrics {
     return registry;
   }
 
-  #registerCounters(client: PromClient, registry: PromClientModule.Registry): void {
+  #registerCounters(client: MetricClasses, registry: PromClientModule.Registry): void {
     const topics = this.#topics;
     const errors = this.#errors;
     const perTopic: readonly [string, string, keyof TopicCounts][] = [
@@ -161,24 +160,9 @@ export class Metrics {
   }
 }
 
-/** Node's own. Processor time counts from the start of the process, though prom-client was not there then. */
-function registerNodeMetrics(client: PromClient, registry: PromClientModule.Registry): void {
-  const { user, system } = process.cpuUsage();
-  client.collectDefaultMetrics({ register: registry });
-  const spentMicros = {
-    process_cpu_user_seconds_total: user,
-    process_cpu_system_seconds_total: system,
-    process_cpu_seconds_total: user + system,
-  };
-  for (const [name, micros] of Object.entries(spentMicros)) {
-    const counter = registry.getSingleMetric(name);
-    if (counter instanceof client.Counter) counter.inc(micros / 1e6);
-  }
-}
-
 /** What stands on the disk, looked up when it is asked for. */
 function registerGauges(
-  client: PromClient,
+  client: MetricClasses,
   registry: PromClientModule.Registry,
   dataDirectory: DataDirectory,
 ): void {

@@ -52,9 +52,29 @@ describe('GET /metrics', () => {
       'fastqueue_segments',
       'fastqueue_store_bytes',
       'process_resident_memory_bytes',
-      'nodejs_eventloop_lag_seconds',
+      'process_start_time_seconds',
+      'process_open_fds',
+      'process_max_fds',
+      'nodejs_heap_size_used_bytes',
+      'nodejs_version_info',
     ]);
     for (const [name, { help }] of families) expect(help.length, name).to.be.greaterThan(5);
+  });
+
+  it('says of the process nothing that is false when it is first asked, or that another scraper resets', async () => {
+    const [first, second] = [await scrape(), await scrape()];
+    for (const families of [first, second]) {
+      for (const { samples } of families.values())
+        for (const { name, value } of samples) expect(value, name).to.be.within(0, 1e15);
+      expect([...families.keys()].filter((name) => /lag|_gc_/.test(name))).to.deep.equal([]);
+    }
+    for (const name of ['nodejs_eventloop_active_seconds_total', 'nodejs_eventloop_idle_seconds_total'])
+      expect(valueOf(second, name), name).to.be.at.least(valueOf(first, name)).and.greaterThan(0);
+    expect(valueOf(first, 'process_open_fds')).to.be.closeTo(server.descriptorCount(), 3);
+    const begunSeconds = valueOf(second, 'process_start_time_seconds');
+    expect(begunSeconds).to.equal(valueOf(first, 'process_start_time_seconds'));
+    expect(begunSeconds * 1000).to.be.within(Date.now() - 600_000, Date.now());
+    expect(valueOf(first, 'nodejs_version_info', { version: process.version })).to.equal(1);
   });
 
   it('counts the time of the processor from the start of the process, whenever it is first asked', async () => {
