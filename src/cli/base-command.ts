@@ -13,6 +13,7 @@ import { parse } from '@oclif/core/parser';
 import {
   dataDirectorySuffix,
   openDataDirectory,
+  shellWord,
   type CommandPlace,
   type DataDirectory,
   type DataDirectoryOptions,
@@ -47,6 +48,9 @@ export abstract class BaseCommand extends Command implements CommandPlace {
   /** What stands behind every command that is printed: the data directory, where a flag named it. Set by `parse`. */
   commandSuffix = '';
 
+  /** What was typed behind each flag; of one without a value, the flag. */
+  readonly #given = new Map<string, string>();
+
   abstract override run(): Promise<void>;
 
   /** @throws FastQueueError `invalid_argument` for wrong usage */
@@ -59,10 +63,10 @@ export abstract class BaseCommand extends Command implements CommandPlace {
     this.parsed = true;
     try {
       const parsed = await parse<F, B, A>(argv, { ...command, flags, context: this } as Input<F, B, A>);
+      for (const token of parsed.raw) if (token.type === 'flag') this.#given.set(token.flag, token.input);
       const global = parsed.flags as unknown as GlobalFlags;
       this.messages = messagesFor(global);
-      if (parsed.raw.some((token) => token.type === 'flag' && token.flag === 'data-dir'))
-        this.commandSuffix = dataDirectorySuffix(global['data-dir'] ?? '');
+      if (this.#given.has('data-dir')) this.commandSuffix = dataDirectorySuffix(global['data-dir'] ?? '');
       return parsed;
     } catch (error) {
       throw fromParserError(error, {
@@ -101,6 +105,14 @@ export abstract class BaseCommand extends Command implements CommandPlace {
       },
       ...options.overrides,
     });
+  }
+
+  /** Those of these flags that were given, as they are to be typed again: ` --before 1000 --try-bitflip`. */
+  protected given(...names: readonly string[]): string {
+    const given = names.filter((name) => this.#given.has(name));
+    const valueOf = (name: string): string =>
+      this.ctor.flags[name]?.type === 'boolean' ? '' : ` ${shellWord(this.#given.get(name) ?? '')}`;
+    return given.map((name) => ` --${name}${valueOf(name)}`).join('');
   }
 
   /** A progress line for work that may take long; whoever works counts in it, and `stop` takes it away. */

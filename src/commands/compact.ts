@@ -47,6 +47,7 @@ export default class Compact extends BaseCommand {
     if (flags['print-config'])
       return this.print(flags.json ? { type: 'config', settings: inForce } : settingsTable(inForce));
     const [merge] = inForce;
+    const given = this.given('retain-age', 'retain-bytes', 'before', 'merge-below');
     const progress = this.progress('compacting');
     try {
       const work = { directory, topics: argv as string[] };
@@ -63,7 +64,7 @@ export default class Compact extends BaseCommand {
           if (done.count > 0) this.messages.info(deletionsText(done, options));
           continue;
         }
-        await this.print(flags.json ? compactAsJson(done.report) : compactText(done.report, this));
+        await this.print(flags.json ? compactAsJson(done.report) : compactText(done.report, this, given));
         process.exitCode = Math.max(Number(process.exitCode ?? 0), statusOfCompact(done.report));
       }
     } finally {

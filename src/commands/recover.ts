@@ -79,7 +79,9 @@ export default class Recover extends BaseCommand {
     const progress = this.progress('reading');
     try {
       for await (const report of recoverTopics(work, { ...options, progress })) {
-        await this.print(options.isJson ? recoverAsJson(report) : recoverText(report, this));
+        await this.print(
+          options.isJson ? recoverAsJson(report) : recoverText(report, this, this.given('try-bitflip')),
+        );
         if (options.dryRun && report.repairs.length > 0) process.exitCode = EXIT.damage;
         if (!options.dryRun && report.lost.length > 0) process.exitCode = EXIT.recoveredWithLoss;
       }

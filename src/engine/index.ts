@@ -9,7 +9,7 @@ export {
   type ErrorCode,
   type ErrorDetails,
 } from './errors.ts';
-export { commandLine, dataDirectorySuffix, type CommandPlace } from './command-line.ts';
+export { commandLine, dataDirectorySuffix, shellWord, type CommandPlace } from './command-line.ts';
 export * from './limits.ts';
 export { nearestName } from './nearest-name.ts';
 export { formatDuration, formatSize, formatTime, parseDuration, parseSize, parseTime } from './quantities.ts';

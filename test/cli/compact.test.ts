@@ -53,7 +53,28 @@ describe('fastqueue compact', () => {
     expect({ ...planned.report, dryRun: false }).to.deep.equal(done.report);
     expect(planned.outcome.status).to.equal(0);
     const text = await sandbox.run(['compact', 't', '-n', '--before', '60']);
-    expect(text.stdout.toString()).to.match(/would be freed.*\n.*dropped.*\n.*nothing was changed/s);
+    expect(text.stdout.toString()).to.match(
+      /^t: .* would be freed, 1 segment\n {2}would drop \d+ segments .*\n {2}nothing was changed; to do it: fastqueue compact t --before 60\n$/,
+    );
+  });
+
+  it('says of a dry run what would be done, as of none that it was, and what to do only where there is something', async () => {
+    writeFileSync(path('00000000000000000000.index.tmp-x'), '');
+    rmSync(path(stores()[1]!.replace('.store', '.index')));
+    const planned = await sandbox.run(['compact', 't', '-n', '--before', '8', '--merge-below', '2k']);
+    expect(planned.stdout.toString())
+      .to.match(/would drop 1 segment/)
+      .and.match(/would merge 2 segments: offsets/)
+      .and.not.match(/ (dropped|merged|removed|rebuilt) /);
+    await sandbox.run(['compact', 't']);
+    const name = stores()[0]!;
+    const bytes = readFileSync(path(name));
+    bytes[framePositions(bytes)[1]! + 20]! ^= 1;
+    writeFileSync(path(name), bytes);
+    const damaged = await sandbox.run(['compact', 't', '-n']);
+    expect(damaged.stdout.toString())
+      .to.match(/damaged, left as it is/)
+      .and.not.match(/to do it/);
   });
 
   it('exits 3 for a damaged segment, which it leaves alone, and still drops old ones', async () => {

@@ -32,6 +32,7 @@ const SCENES: readonly Scene[] = [
   { damage: 'tail-missing', args: ['verify', '--quick'], says: ['fastqueue verify orders'] },
   { damage: 'flipped-bit', args: ['recover', '-n'], says: ['fastqueue recover orders'] },
   { damage: 'flipped-bit', args: ['compact'], says: ['fastqueue verify orders'] },
+  { damage: 'flipped-bit', args: ['compact', '-n'], says: ['fastqueue verify orders'] },
   { damage: 'settings-missing', args: ['compact'], says: ['fastqueue recover orders'] },
   {
     damage: 'settings-missing',
@@ -131,6 +132,18 @@ describe('printed commands', function () {
     expect(repaired.stdout).to.include('1 place repaired');
     const [undo = ''] = commandsIn(repaired);
     expect(follow(undo).stdout).to.include('was undone');
+  });
+
+  it('keep of a dry run every flag that says what is done', async () => {
+    fill('flipped-bit');
+    const previewOf = async (...args: string[]): Promise<string> =>
+      (await sandbox.run([...args, '-d', directory])).stdout.toString();
+    expect(await previewOf('recover', '-n', '--try-bitflip')).to.include(
+      `\n  nothing was changed; to repair: fastqueue recover orders --try-bitflip${suffix}\n`,
+    );
+    expect(await previewOf('compact', '--before=7', '--merge-below', '1M', '-n', '-q')).to.include(
+      `\n  nothing was changed; to do it: fastqueue compact orders --before 7 --merge-below 1M${suffix}\n`,
+    );
   });
 
   it('name the directory of --out where the copy is meant', async () => {

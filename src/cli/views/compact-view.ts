@@ -25,10 +25,15 @@ export function deletionsText({ count }: { count: number }, { dryRun }: { dryRun
   return dryRun ? `${what} would be finished` : `${what} finished`;
 }
 
-/** Found, dropped, merged, freed: one block a topic. */
-export function compactText(report: CompactReport, place: CommandPlace): string {
+/**
+ * Found, dropped, merged, freed: one block a topic.
+ *
+ * @param flags what the command that does it is given beside the topic
+ */
+export function compactText(report: CompactReport, place: CommandPlace, flags: string): string {
   const { topic, dryRun, freedBytes, segments } = report;
-  const lines = report.isSettingsSound ? doneLines(report) : [noSettingsLine(report, place)];
+  const done = report.isSettingsSound ? doneLines(report) : [];
+  const lines = report.isSettingsSound ? [...done] : [noSettingsLine(report, place)];
   for (const { path, position, offset } of report.damaged) {
     lines.push(
       `  damaged, left as it is: ${path}, byte ${position} (offset ${offset}); next: ${commandLine(place, `verify ${topic}`)}`,
@@ -42,7 +47,8 @@ export function compactText(report: CompactReport, place: CommandPlace): string 
   const verb = dryRun ? 'would be freed' : 'freed';
   const total = `${topic}: ${formatSize(freedBytes)} ${verb}, ${counted(segments, 'segment')}`;
   if (lines.length === 0) return `${total}; nothing to do`;
-  if (dryRun) lines.push(`  nothing was changed; to do it: ${commandLine(place, `compact ${topic}`)}`);
+  if (dryRun && done.length > 0)
+    lines.push(`  nothing was changed; to do it: ${commandLine(place, `compact ${topic}${flags}`)}`);
   return [total, ...lines].join('\n');
 }
 
@@ -54,22 +60,27 @@ function noSettingsLine({ topic }: CompactReport, place: CommandPlace): string {
 }
 
 function doneLines(report: CompactReport): string[] {
-  const { dropped, leftovers, rewrites, reindexed } = report;
+  const { dryRun, dropped, leftovers, rewrites, reindexed } = report;
   const lines: string[] = [];
-  if (dropped.segments > 0) lines.push(`  dropped ${droppedPhrase(dropped)}`);
+  if (dropped.segments > 0) lines.push(`  ${dryRun ? 'would drop' : 'dropped'} ${droppedPhrase(dropped)}`);
   if (leftovers.length > 0) {
     const bytes = leftovers.reduce((sum, leftover) => sum + leftover.bytes, 0);
-    lines.push(`  removed ${counted(leftovers.length, 'leftover')} (${formatSize(bytes)})`);
+    lines.push(
+      `  ${dryRun ? 'would remove' : 'removed'} ${counted(leftovers.length, 'leftover')} (${formatSize(bytes)})`,
+    );
   }
   for (const { baseOffset, endOffset, segments, bytesBefore, bytesAfter } of rewrites) {
-    const what = segments === 1 ? 'dropped filler from a segment' : `merged ${segments} segments`;
+    const what =
+      segments === 1
+        ? `${dryRun ? 'would drop' : 'dropped'} filler from a segment`
+        : `${dryRun ? 'would merge' : 'merged'} ${segments} segments`;
     lines.push(
       `  ${what}: offsets ${baseOffset}..${endOffset - 1}, ${formatSize(bytesBefore)} to ${formatSize(bytesAfter)}`,
     );
   }
   if (reindexed.length > 0)
     lines.push(
-      `  rebuilt ${reindexed.length === 1 ? 'the index of 1 segment' : `the indexes of ${reindexed.length} segments`}`,
+      `  ${dryRun ? 'would rebuild' : 'rebuilt'} ${reindexed.length === 1 ? 'the index of 1 segment' : `the indexes of ${reindexed.length} segments`}`,
     );
   return lines;
 }

@@ -14,8 +14,12 @@ import {
 } from '../../engine/index.ts';
 import { alignColumns } from './columns.ts';
 
-/** Found, repaired, lost, where the bytes are, how to undo: one block a topic. */
-export function recoverText(report: RecoverReport, place: CommandPlace): string {
+/**
+ * Found, repaired, lost, where the bytes are, how to undo: one block a topic.
+ *
+ * @param flags what the command that repairs is given beside the topic
+ */
+export function recoverText(report: RecoverReport, place: CommandPlace, flags: string): string {
   const { topic, repairs, lost, runs, dryRun, out } = report;
   const copied = out === undefined ? '' : `; copied to ${out}`;
   if (repairs.length === 0) return `${topic}: sound, nothing to recover${copied}`;
@@ -37,7 +41,8 @@ export function recoverText(report: RecoverReport, place: CommandPlace): string 
   for (const { run, path } of runs) {
     lines.push(`  kept in: ${path}`, `  to undo: ${commandLine(repaired, `recover ${topic} --undo ${run}`)}`);
   }
-  if (dryRun) lines.push(`  nothing was changed; to repair: ${commandLine(place, `recover ${topic}`)}`);
+  if (dryRun)
+    lines.push(`  nothing was changed; to repair: ${commandLine(place, `recover ${topic}${flags}`)}`);
   return lines.join('\n');
 }
 
