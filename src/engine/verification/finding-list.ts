@@ -11,7 +11,7 @@ import type { IndexVerdict } from '../index-check.ts';
 import type { RecoveryPlan, RegionRepair } from '../recovery/plan.ts';
 import type { SegmentReading } from '../recovery/segment-reading.ts';
 import { listSegments, type LogSegment } from '../segment-list.ts';
-import { indexPath, markPath, storePath, type TopicContext } from '../topic-directory.ts';
+import { indexPath, markPath, storeBytes, storePath, type TopicContext } from '../topic-directory.ts';
 import { FINDING_SEVERITY, type Finding, type FindingCode } from './findings.ts';
 
 export class FindingList {
@@ -94,7 +94,7 @@ export class FindingList {
       this.add('missing_segment', {
         path: storePath(this.#context, missing.baseOffset),
         lost: [{ from: missing.baseOffset, to: missing.nextOffset }],
-        message: `The segment that holds offsets ${missing.baseOffset} to before ${missing.nextOffset} is not there.`,
+        message: `The segment that holds offsets ${missing.baseOffset} to before ${missing.nextOffset} is ${this.#isEmptied(missing) ? 'empty: its store has no bytes' : 'not there'}.`,
         command: this.recoverCommand,
       });
     }
@@ -108,7 +108,12 @@ export class FindingList {
     }
   }
 
-  noteFiles(mark: HighWatermark): void {
+  #isEmptied({ baseOffset }: { baseOffset: number }): boolean {
+    return storeBytes(this.#context, baseOffset) === 0;
+  }
+
+  /** Files that are no part of the log; of those that lie where a segment is missing it is said why. */
+  noteFiles(mark: HighWatermark, { missingSegments }: Pick<RecoveryPlan, 'missingSegments'>): void {
     const { below, empty, superseded } = listSegments(this.#context, mark);
     const leftovers = new Set([...below, ...empty, ...superseded]);
     for (const name of this.#context.fileSystem.list(this.#context.directory) ?? []) {
@@ -117,9 +122,18 @@ export class FindingList {
       if (file.type === 'unknown') {
         this.add('unknown_file', { path, message: 'This file is no part of the log and is never touched.' });
       } else if (file.type === 'temporary' || (file.type === 'store' && leftovers.has(file.baseOffset))) {
+        const base = file.type === 'store' ? file.baseOffset : -1;
+        const missing = missingSegments.find(
+          ({ baseOffset, nextOffset }) => baseOffset <= base && base < nextOffset,
+        );
+        // That it is empty was said where the segment was found missing.
+        if (missing?.baseOffset === base) continue;
         this.add('leftover', {
           path,
-          message: 'Interrupted work left this file; it is no part of the log.',
+          message:
+            missing === undefined
+              ? 'Interrupted work left this file; it is no part of the log.'
+              : 'This store is empty: what it held is among what is missing.',
         });
       }
     }

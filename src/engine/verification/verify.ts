@@ -129,7 +129,7 @@ class Verification {
     this.#findings.noteDamage(plan, mark.value.baseOffset);
     const isActiveSound = plan.regions.every((region) => region.baseOffset !== mark.value.baseOffset);
     if (mark.isSound && isActiveSound) await this.#lookPastMark(mark.value);
-    this.#findings.noteFiles(mark.value);
+    this.#findings.noteFiles(mark.value, plan);
     return this.#report(mark.value, plan.lost);
   }
 

@@ -114,6 +114,28 @@ describe('verify', () => {
     });
   }
 
+  it('says of a store without bytes that it is empty, not that it is missing or was left by interrupted work', async () => {
+    const [first, second, third] = scratch.files('.store');
+    writeFileSync(scratch.path(second!), '');
+    const one = await verify();
+    const range = `${Number.parseInt(second!, 10)} to before ${Number.parseInt(third!, 10)}`;
+    expect(one.findings.map(({ code, path, message }) => [code, path, message])).to.deep.equal([
+      [
+        'missing_segment',
+        scratch.path(second!),
+        `The segment that holds offsets ${range} is empty: its store has no bytes.`,
+      ],
+    ]);
+    writeFileSync(scratch.path(first!), '');
+    const two = await verify();
+    expect(two.findings.map(({ code, path }) => [code, path])).to.deep.equal([
+      ['missing_segment', scratch.path(first!)],
+      ['leftover', scratch.path(second!)],
+    ]);
+    expect(two.lost).to.deep.equal([{ from: 0, to: Number.parseInt(third!, 10) }]);
+    expect(two.findings[1]!.message).to.equal('This store is empty: what it held is among what is missing.');
+  });
+
   it('notes every store that lies behind a stale mark', async () => {
     const [first, second, ...rest] = scratch.files('.store');
     const bytes = statSync(scratch.path(first!)).size;

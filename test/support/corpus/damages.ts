@@ -138,7 +138,7 @@ export const DAMAGES: Readonly<Record<string, Damage>> = {
   'segment-emptied': {
     description: 'The store in the middle has no bytes.',
     change: (files) => files.set(B, Buffer.alloc(0)),
-    findings: [finding('missing_segment', B, undefined, [[6, 12]]), finding('leftover', B)],
+    findings: [finding('missing_segment', B, undefined, [[6, 12]])],
     inspected: ['missing_tail'],
   },
   'segments-exchanged': {
