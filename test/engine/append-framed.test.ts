@@ -75,16 +75,7 @@ describe('Topic.appendFramed', () => {
 });
 
 describe('NodeFileSystem writeDurably', () => {
-  let scratch: ScratchTopic;
-
-  beforeEach(async () => {
-    scratch = new ScratchTopic();
-    await scratch.fill(1);
-  });
-
-  afterEach(() => {
-    scratch.remove();
-  });
+  const scratch = ScratchTopic.forEach(1);
 
   it('writes through a descriptor on which every write is synced', async () => {
     const file = new NodeFileSystem().open(scratch.path(STORE), 'update');

@@ -23,6 +23,23 @@ function payloadAsJson(bytes: Uint8Array): object {
   return isUtf8(payload) ? { payload: payload.toString() } : { payload_base64: payload.toString('base64') };
 }
 
+/** The records of one append as lines of JSON. */
+function linesOf(
+  payloads: readonly Uint8Array[],
+  { offset, timestamp }: { offset: number; timestamp: number },
+): string {
+  const lines = payloads.map((bytes, number) =>
+    JSON.stringify({
+      type: 'record',
+      topic: TOPIC,
+      offset: offset + number,
+      timestamp,
+      ...payloadAsJson(bytes),
+    }),
+  );
+  return `${lines.join('\n')}\n`;
+}
+
 describe('LogReader.readText', () => {
   let scratch: ScratchTopic;
 
@@ -45,17 +62,10 @@ describe('LogReader.readText', () => {
           lineForm(TOPIC),
         );
         reader.close();
-        const lines = payloads.map((bytes, number) =>
-          JSON.stringify({
-            type: 'record',
-            topic: TOPIC,
-            offset: offset + number,
-            timestamp,
-            ...payloadAsJson(bytes),
-          }),
-        );
         expect(step).to.include({ type: 'records', recordCount: payloads.length, isCut: false });
-        expect(step.type === 'records' ? step.bytes.toString() : '').to.equal(`${lines.join('\n')}\n`);
+        expect(step.type === 'records' ? step.bytes.toString() : '').to.equal(
+          linesOf(payloads, { offset, timestamp }),
+        );
       }),
       { numRuns: 60 },
     );
@@ -73,17 +83,8 @@ describe('LogReader.readText', () => {
     reader.close();
     await topic.close();
     expect(step).to.include({ type: 'records', recordCount: 3, isCut: false });
-    const lines = payloads.map((bytes, number) =>
-      JSON.stringify({
-        type: 'record',
-        topic: TOPIC,
-        offset: offset + number,
-        timestamp,
-        ...payloadAsJson(bytes),
-      }),
-    );
     const text = step.type === 'records' ? step.bytes.toString() : '';
-    expect(text === `${lines.join('\n')}\n`).to.equal(true);
+    expect(text === linesOf(payloads, { offset, timestamp })).to.equal(true);
   });
 
   it('leaves out what is not before a time, and says so', async () => {

@@ -28,16 +28,7 @@ class ReusedInodeFileSystem extends FaultyFileSystem {
 }
 
 describe('TopicLock', () => {
-  let scratch: ScratchTopic;
-
-  beforeEach(async () => {
-    scratch = new ScratchTopic();
-    await scratch.fill(1);
-  });
-
-  afterEach(() => {
-    scratch.remove();
-  });
+  const scratch = ScratchTopic.forEach(1);
 
   it('serves those who wait for it in the order in which they asked', async () => {
     const lock = TopicLock.open(scratch.context());

@@ -19,6 +19,14 @@ interface Expected {
   readonly codes: readonly string[];
 }
 
+interface Store {
+  readonly name: string;
+  readonly baseOffset: number;
+  readonly bytes: Buffer;
+  /** Where each frame begins, and where the last one ends. */
+  readonly frames: readonly number[];
+}
+
 const DAMAGED_INDEX: Expected = { lost: [], codes: [] };
 
 /**
@@ -28,7 +36,7 @@ const DAMAGED_INDEX: Expected = { lost: [], codes: [] };
  */
 export function describeDamageTable(stride: number): void {
   const scene = new RecoveryScene();
-  let stores: { name: string; baseOffset: number; bytes: Buffer; frames: number[] }[] = [];
+  let stores: Store[] = [];
 
   before(async () => {
     await scene.fill(
@@ -131,34 +139,40 @@ export function describeDamageTable(stride: number): void {
     console.log(`        ${count} cases`);
   }
 
+  /** The bytes of a store with one bit flipped, the number of the frame that it is in, and what verify calls that. */
+  function flipOf(
+    { name, bytes, frames }: Store,
+    bit: number,
+  ): { flipped: Buffer; number: number; code: string } {
+    const flipped = Buffer.from(bytes);
+    flipped[bit >>> 3] = (flipped[bit >>> 3] as number) ^ (1 << (bit & 7));
+    const number = frames.findLastIndex((position) => position <= bit >>> 3);
+    const at = (bit >>> 3) - (frames[number] as number);
+    // The low 28 bits of a frame say where it ends.
+    const isLength = at < 4 && !(at === 0 && (bit & 7) >= 4);
+    const lengthCode = number === frames.length - 2 ? endCode(name) : 'bad_length';
+    return { flipped, number, code: isLength ? lengthCode : 'bad_checksum' };
+  }
+
   it('loses the record that a flipped bit hit, and no other, whichever bit it was', async () => {
-    for (const { name, bytes, frames, baseOffset } of stores) {
-      for (let bit = 0; bit < bytes.length * 8; bit += stride) {
-        const flipped = Buffer.from(bytes);
-        flipped[bit >>> 3] = (flipped[bit >>> 3] as number) ^ (1 << (bit & 7));
-        const number = frames.findLastIndex((position) => position <= bit >>> 3);
-        const at = (bit >>> 3) - (frames[number] as number);
-        // The low 28 bits of a frame say where it ends.
-        const isLength = at < 4 && !(at === 0 && (bit & 7) >= 4);
-        const code = isLength && number === frames.length - 2 ? endCode(name) : 'bad_length';
-        const expected = { lost: [baseOffset + number], codes: [isLength ? code : 'bad_checksum'] };
-        await check(`${name} bit ${bit}`, new Map([[name, flipped]]), expected);
+    for (const store of stores) {
+      for (let bit = 0; bit < store.bytes.length * 8; bit += stride) {
+        const { flipped, number, code } = flipOf(store, bit);
+        const expected = { lost: [store.baseOffset + number], codes: [code] };
+        await check(`${store.name} bit ${bit}`, new Map([[store.name, flipped]]), expected);
       }
     }
     finish('single-bit flips');
   });
 
   it('brings the record back with --try-bitflip, whichever bit it was', async () => {
-    for (const { name, bytes, frames } of stores) {
-      for (let bit = 0; bit < bytes.length * 8; bit += 3 * stride) {
-        const flipped = Buffer.from(bytes);
-        flipped[bit >>> 3] = (flipped[bit >>> 3] as number) ^ (1 << (bit & 7));
-        const number = frames.findLastIndex((position) => position <= bit >>> 3);
-        const at = (bit >>> 3) - (frames[number] as number);
-        const isLength = at < 4 && !(at === 0 && (bit & 7) >= 4);
-        const code = isLength && number === frames.length - 2 ? endCode(name) : 'bad_length';
-        const expected = { lost: [], codes: [isLength ? code : 'bad_checksum'] };
-        await check(`${name} bit ${bit}`, new Map([[name, flipped]]), expected, { tryBitFlip: true });
+    for (const store of stores) {
+      for (let bit = 0; bit < store.bytes.length * 8; bit += 3 * stride) {
+        const { flipped, code } = flipOf(store, bit);
+        const expected = { lost: [], codes: [code] };
+        await check(`${store.name} bit ${bit}`, new Map([[store.name, flipped]]), expected, {
+          tryBitFlip: true,
+        });
       }
     }
     finish('single-bit flips with --try-bitflip');

@@ -1,7 +1,7 @@
 /**
  * A data directory that exists for one test, with one topic of small segments in it, worked on through the engine.
  */
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openDataDirectory, type DataDirectory } from '../../src/engine/data-directory.ts';
@@ -18,6 +18,20 @@ export type Seen = string;
 export class ScratchTopic {
   readonly directory = mkdtempSync(join(tmpdir(), 'fastqueue-test-'));
   readonly warnings: string[] = [];
+
+  /** One for the `describe` that this is called in, which has just so many records before each test. */
+  static forEach(recordCount: number): ScratchTopic {
+    const scratch = new ScratchTopic();
+    beforeEach(async () => {
+      mkdirSync(scratch.directory, { recursive: true });
+      await scratch.fill(recordCount);
+    });
+    afterEach(() => {
+      scratch.remove();
+      scratch.warnings.length = 0;
+    });
+    return scratch;
+  }
 
   /** The data directory, on the real disk unless another is given. */
   dataDirectory(fileSystem?: FileSystem): DataDirectory {

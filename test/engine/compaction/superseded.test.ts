@@ -162,6 +162,20 @@ describe('a superseded store', () => {
   });
 });
 
+/** The real disk, on which something happens just before its n-th file is opened. */
+function beforeOpen(number: number, happen: () => void): NodeFileSystem {
+  const disk = new NodeFileSystem({ map: false });
+  const open = disk.open.bind(disk);
+  let openCount = 0;
+  return Object.assign(disk, {
+    open: (...request: Parameters<typeof open>) => {
+      openCount += 1;
+      if (openCount === number) happen();
+      return open(...request);
+    },
+  });
+}
+
 describe('a merged store that is put in place while verify reads', () => {
   it('is no false alarm, whichever file verify was about to open', async () => {
     const scene = new CompactScene();
@@ -179,20 +193,11 @@ describe('a merged store that is put in place while verify reads', () => {
         // Compact has raised the generation and unlinked the indexes by now.
         scene.put('high-watermark', mark);
         for (const base of sources) rmSync(scene.path(indexName(base)));
-        let openCount = 0;
         switched = false;
-        const disk = new NodeFileSystem({ map: false });
-        const open = disk.open.bind(disk);
-        const fileSystem = Object.assign(disk, {
-          open: (...request: Parameters<typeof open>) => {
-            openCount += 1;
-            if (openCount === at) {
-              scene.put('merged', merged);
-              renameSync(scene.path('merged'), scene.path(storeName(0)));
-              switched = true;
-            }
-            return open(...request);
-          },
+        const fileSystem = beforeOpen(at, () => {
+          scene.put('merged', merged);
+          renameSync(scene.path('merged'), scene.path(storeName(0)));
+          switched = true;
         });
         const errors = (await scene.findings(fileSystem)).filter((code) => !NOTES.has(code));
         expect(errors, `switched before open ${at}`).to.deep.equal([]);
@@ -215,21 +220,12 @@ describe('a store that retention removes while compact looks', () => {
       let removed = true;
       for (let at = 1; removed; at++) {
         for (const [name, bytes] of old) scene.put(name, bytes);
-        let openCount = 0;
         removed = false;
-        const disk = new NodeFileSystem({ map: false });
-        const open = disk.open.bind(disk);
-        const fileSystem = Object.assign(disk, {
-          open: (...request: Parameters<typeof open>) => {
-            openCount += 1;
-            if (openCount === at) {
-              scene.put('high-watermark', mark);
-              rmSync(scene.path(indexName(0)));
-              rmSync(scene.path(storeName(0)));
-              removed = true;
-            }
-            return open(...request);
-          },
+        const fileSystem = beforeOpen(at, () => {
+          scene.put('high-watermark', mark);
+          rmSync(scene.path(indexName(0)));
+          rmSync(scene.path(storeName(0)));
+          removed = true;
         });
         const report = await scene.compact({ dryRun: true }, fileSystem);
         expect(report.damaged, `removed before open ${at}`).to.deep.equal([]);

@@ -1,6 +1,7 @@
 /**
  * The WebAssembly kernel and its reference side by side, and frames to give to both.
  */
+import { expect } from 'chai';
 import fc from 'fast-check';
 import { encodeFrame } from '../../../src/engine/format/frame.ts';
 import {
@@ -17,7 +18,7 @@ import { MAX_OFFSET } from '../../../src/engine/limits.ts';
 export const WINDOW_BYTES = 64 * 1024;
 
 /** Bytes that nobody wrote. */
-export const UNTOUCHED = 0xa5;
+const UNTOUCHED = 0xa5;
 
 export const kernel = createKernel();
 export const reference = new ReferenceKernel(Buffer.alloc(KERNEL_ENTRIES.end));
@@ -30,6 +31,12 @@ export function fillInput(bytes: Uint8Array, at: number = KERNEL_INPUT.start): v
     memory.fill(UNTOUCHED, KERNEL_INPUT.start, KERNEL_INPUT.start + WINDOW_BYTES);
     memory.set(bytes, at);
   }
+}
+
+/** Holds the kernel to it that it wrote nothing behind the room that it was given for output. */
+export function expectUntouchedBehind(output: { readonly end: number }): void {
+  const behind = kernel.memory.subarray(output.end, KERNEL_OUTPUT.start + WINDOW_BYTES);
+  expect(behind.every((byte) => byte === UNTOUCHED)).to.equal(true);
 }
 
 /** Offsets around the places where 32 bits end, and anywhere. */

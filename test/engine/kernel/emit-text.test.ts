@@ -10,13 +10,12 @@ import { KERNEL_OUTPUT } from '../../../src/engine/kernel/index.ts';
 import type { RecordTextForm } from '../../../src/engine/kernel/kernel.ts';
 import {
   both,
+  expectUntouchedBehind,
   fillInput,
   framesOf,
   kernel,
   offsets,
   reference,
-  UNTOUCHED,
-  WINDOW_BYTES,
 } from './both-kernels.ts';
 
 /** Bytes that are text, nearly text, or need escapes; and offsets on both sides of one digit more. */
@@ -141,8 +140,7 @@ describe('WasmKernel.emitText', () => {
             recordCount += part.recordCount;
             done = part;
           }
-          const behind = kernel.memory.subarray(output.end, KERNEL_OUTPUT.start + WINDOW_BYTES);
-          expect(behind.every((byte) => byte === UNTOUCHED)).to.equal(true);
+          expectUntouchedBehind(output);
           if (done.stop === 'output-full') expect(expected.startsWith(text)).to.equal(true);
           else expect(text).to.equal(expected);
         },
