@@ -27,7 +27,12 @@ class Writer {
   #taken = 0;
   #rest = '';
 
-  constructor(sandbox: Sandbox, name: string, acknowledged: Map<number, string>) {
+  constructor(
+    sandbox: Sandbox,
+    name: string,
+    acknowledged: Map<number, string>,
+    options: { feedIntervalMs: number },
+  ) {
     this.#name = name;
     this.#acknowledged = acknowledged;
     this.#child = sandbox.start(['produce', 't', '--ack', 'offset', '--batch-bytes', '1k']);
@@ -40,7 +45,7 @@ class Writer {
       if (this.#written - this.#taken > MOST_WAITING) return;
       const lines = Array.from({ length: 10 }, () => `${this.#line(this.#written++)}\n`);
       this.#child.stdin.write(lines.join(''));
-    }, 5);
+    }, options.feedIntervalMs);
   }
 
   get pid(): number {
@@ -125,7 +130,13 @@ export class LiveTopic {
   readonly acknowledged = new Map<number, string>();
   readonly followers: Follower[] = [];
   readonly writers: Writer[] = [];
+  readonly #feedIntervalMs: number;
   #writerCount = 0;
+
+  /** @param options.feedIntervalMs how often each writer is given lines, while it is not too far ahead */
+  constructor({ feedIntervalMs = 5 }: { feedIntervalMs?: number } = {}) {
+    this.#feedIntervalMs = feedIntervalMs;
+  }
 
   /** Makes the topic; the settings are those of `topics create --set`. */
   async create(settings: readonly string[]): Promise<void> {
@@ -143,7 +154,9 @@ export class LiveTopic {
   }
 
   startWriter(): Writer {
-    const writer = new Writer(this.sandbox, `w${this.#writerCount++}`, this.acknowledged);
+    const writer = new Writer(this.sandbox, `w${this.#writerCount++}`, this.acknowledged, {
+      feedIntervalMs: this.#feedIntervalMs,
+    });
     this.writers.push(writer);
     return writer;
   }
