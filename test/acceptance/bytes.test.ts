@@ -69,8 +69,9 @@ describe('bytes', () => {
     const { stdout } = await sandbox.run(['consume', 'a', '--json']);
     const copied = await sandbox.run(['produce', 'b', '-i', 'json'], { input: stdout });
     expect(copied.status, copied.stderr).to.equal(0);
-    expect(Buffer.concat(filesOf('b')).equals(Buffer.concat(payloads))).to.equal(true);
-    expect(filesOf('b').map(({ length }) => length)).to.deep.equal(payloads.map(({ length }) => length));
+    const stored = filesOf('b');
+    expect(Buffer.concat(stored).equals(Buffer.concat(payloads))).to.equal(true);
+    expect(stored.map(({ length }) => length)).to.deep.equal(payloads.map(({ length }) => length));
   });
 
   it('of each file are one record with -i raw', async () => {

@@ -5,7 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { readTopicFiles } from '../support/log-files.ts';
-import { EventStream, parseAnswers, Server, untilClosed } from './serving.ts';
+import { EventStream, parseAnswers, Server, untilClosed, type RawAnswer } from './serving.ts';
 
 const MIB = 1024 * 1024;
 
@@ -21,7 +21,13 @@ describe('serve under hostile clients', () => {
   const { sandbox, server } = Server.forAll();
   /** One that has little patience. */
   let strict: Server;
-  let slow: { head: Promise<Buffer>; body: Promise<Buffer>; idle: Promise<Buffer>; begunAt: number };
+  let slow: {
+    head: Promise<Buffer>;
+    body: Promise<Buffer>;
+    idle: Promise<Buffer>;
+    announced: Promise<RawAnswer[]>;
+    begunAt: number;
+  };
   let quietStream: EventStream;
   let secondCommentMs: Promise<number>;
 
@@ -30,7 +36,13 @@ describe('serve under hostile clients', () => {
     await server.publish('quiet', 'x');
     strict = await Server.start(sandbox, ['--request-timeout', '3s']);
     // These take the servers' own times and run beside the other tests of this file.
-    slow = { head: dripHead(), body: dripBody(), idle: stayIdle(), begunAt: Date.now() };
+    slow = {
+      head: dripHead(),
+      body: dripBody(),
+      idle: stayIdle(),
+      announced: server.exchange(head('announced', `Content-Length: ${10 ** 12}`)),
+      begunAt: Date.now(),
+    };
     quietStream = await EventStream.open(server, '/topics/quiet/messages?offset=end');
     secondCommentMs = quietStream
       .nextComment()
@@ -201,12 +213,6 @@ describe('serve under hostile clients', () => {
     expect(await topics()).to.not.include('twice');
   });
 
-  it('says 413 to a body that announces itself as too large, before it comes', async () => {
-    const [answer] = await server.exchange(head('announced', `Content-Length: ${10 ** 12}`));
-    expect(answer?.status).to.equal(413);
-    expect(JSON.parse(answer!.body.toString())).to.include({ status: 413, sideEffects: 'none' });
-  });
-
   describe('a body that goes on beyond its limit', () => {
     const MAX_BODY_BYTES = 2 * MIB;
     const CHUNK = Buffer.concat([Buffer.from('100000\r\n'), Buffer.alloc(MIB, 'x'), Buffer.from('\r\n')]);
@@ -354,6 +360,12 @@ describe('serve under hostile clients', () => {
     for (const socket of [stalled, ...ahead]) socket.resume();
     for (const taken of [closed[0], closed[2], closed[3]])
       expect((await taken!).length).to.be.within(1, 50_000_000);
+  });
+
+  it('says 413 to a body that announces itself as too large, before it comes', async () => {
+    const [answer] = await slow.announced;
+    expect(answer?.status).to.equal(413);
+    expect(JSON.parse(answer!.body.toString())).to.include({ status: 413, sideEffects: 'none' });
   });
 
   it('pipelined requests without end, whose answers nobody reads, cost little memory', async () => {
