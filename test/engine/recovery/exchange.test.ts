@@ -1,8 +1,16 @@
 /** Frames that stand in each other's places: what is put back, and what is left where there is a doubt. */
 import { expect } from 'chai';
-import { encodeFrame } from '../../../src/engine/format/frame.ts';
+import { join } from 'node:path';
+import { encodeFrame, FRAME_KIND, GAP_REASON } from '../../../src/engine/format/frame.ts';
+import {
+  decodeHighWatermark,
+  encodeHighWatermark,
+  type HighWatermark,
+} from '../../../src/engine/format/high-watermark.ts';
+import { encodeLeb128 } from '../../../src/engine/format/leb128.ts';
 import type { StandingFrame } from '../../../src/engine/damage-scan.ts';
 import type { RegionDamage } from '../../../src/engine/recovery/damaged-region.ts';
+import { findFlippedBit } from '../../../src/engine/recovery/bit-flip.ts';
 import { exchangeFrames } from '../../../src/engine/recovery/exchange.ts';
 import { planRecovery } from '../../../src/engine/recovery/plan.ts';
 import { verifyTopic } from '../../../src/engine/verification/verify.ts';
@@ -273,4 +281,80 @@ describe('frames of different lengths and times, exchanged', () => {
         expect(scene.stores().get(name), `${one} and ${other}`).to.equal(store.toString('hex'));
       }
   });
+});
+
+describe('frames exchanged that one flipped bit would explain as well', () => {
+  const scene = new RecoveryScene();
+  /** The offsets of two records of 7000 bytes for which one bit of the payload makes the same difference to a checksum. */
+  const [ONE, OTHER] = [0, 91_828];
+  const PAYLOAD_BYTES = 7000;
+  const SEALED = '00000000000000000000.store';
+  const ACTIVE = `${String(OTHER + 2).padStart(20, '0')}.store`;
+
+  const frame = (offset: number, payload: Buffer, kind = 0): Buffer => {
+    const bytes = Buffer.alloc(16 + payload.length);
+    encodeFrame(bytes, 0, { kind, offset, timestamp: 1000, payload });
+    return bytes;
+  };
+  const large = (offset: number): Buffer => frame(offset, Buffer.alloc(PAYLOAD_BYTES, `record ${offset} `));
+  const between = frame(
+    ONE + 1,
+    Buffer.from([GAP_REASON.damage, ...encodeLeb128(OTHER - ONE - 1)]),
+    FRAME_KIND.gap,
+  );
+  const last = frame(OTHER + 1, Buffer.from('last'));
+  const healthy = Buffer.concat([large(ONE), between, large(OTHER), last]);
+  const exchanged = Buffer.concat([large(OTHER), between, large(ONE), last]);
+
+  function resetTo(sealed: Buffer): void {
+    const active = frame(OTHER + 2, Buffer.from('active'));
+    const mark = decodeHighWatermark(scene.healthy.get('high-watermark') as Buffer) as HighWatermark;
+    const position = active.length;
+    const [baseOffset, nextOffset] = [OTHER + 2, OTHER + 3];
+    scene.reset(
+      new Map([
+        [SEALED, sealed],
+        ['00000000000000000000.index', undefined],
+        [ACTIVE, active],
+        [
+          'high-watermark',
+          encodeHighWatermark({ ...mark, baseOffset, nextOffset, position, timestamp: 1000 }),
+        ],
+      ]),
+    );
+  }
+
+  before(async () => {
+    await scene.fill([[1]], { payload: () => Buffer.from('of another life') });
+  });
+
+  after(() => {
+    scene.remove();
+  });
+
+  it('are a case that there is: either has a bit that would make it the record of the other place', () => {
+    resetTo(exchanged);
+    const store = scene.fileSystem.open(join(scene.directory, SEALED), 'read');
+    const places = [
+      { position: 0, offset: ONE },
+      { position: large(ONE).length + between.length, offset: OTHER },
+    ];
+    for (const { position, offset } of places) {
+      const endPosition = position + large(ONE).length;
+      const times = { timestampBefore: undefined, timestampAfter: 1000 };
+      const flip = findFlippedBit(store, { position, endPosition, offset, nextOffset: offset + 1, ...times });
+      expect(flip?.position).to.be.within(position + 16, endPosition);
+    }
+    store.close();
+  });
+
+  for (const tryBitFlip of [true, false])
+    it(`are put back, ${tryBitFlip ? 'with --try-bitflip too' : 'and without'}`, async () => {
+      resetTo(exchanged);
+      const report = await scene.recover({ tryBitFlip });
+      expect(report.lost).to.deep.equal([]);
+      expect(scene.stores().get(SEALED)).to.equal(healthy.toString('hex'));
+      await scene.undoAll();
+      expect(scene.stores().get(SEALED)).to.equal(exchanged.toString('hex'));
+    });
 });
