@@ -184,4 +184,42 @@ describe('an active store whose frames were moved', () => {
       ]);
     }
   });
+
+  it('loses both frames that were exchanged with a sealed segment, the longer into the active one: both are kept', async () => {
+    const [sealed, active] = [SEALED, ACTIVE].map((name) => scene.healthy.get(name) as Buffer) as [
+      Buffer,
+      Buffer,
+    ];
+    const [sealedFrames, activeFrames] = [framesOf(sealed), framesOf(active)];
+    let caseCount = 0;
+    for (const [one, longer] of sealedFrames.entries())
+      for (const [other, shorter] of activeFrames.entries()) {
+        if (longer.length <= shorter.length) continue;
+        caseCount += 1;
+        const title = `${one} of the sealed and ${other} of the active one`;
+        const damaged = new Map([
+          [SEALED, Buffer.concat(sealedFrames.with(one, shorter))],
+          [ACTIVE, Buffer.concat(activeFrames.with(other, longer))],
+        ]);
+        const lost = await expectOneAnswer(title, damaged);
+        expect([...lost], title).to.deep.equal([3 + one, 7 + other]);
+        const kept = [...snapshotOf(join(scene.directory, 'quarantine'))]
+          .filter(([name]) => name.includes('.store'))
+          .map(([, bytes]) => bytes);
+        for (const frame of [longer, shorter])
+          expect(
+            kept.some((bytes) => bytes.includes(frame)),
+            title,
+          ).to.equal(true);
+        await scene.undoAll();
+        for (const [name, bytes] of damaged)
+          expect(scene.stores().get(name), `${title}: ${name}`).to.equal(bytes.toString('hex'));
+      }
+    expect(caseCount).to.be.greaterThan(5);
+  });
 });
+
+function framesOf(store: Buffer): Buffer[] {
+  const starts = framePositions(store);
+  return starts.slice(0, -1).map((start, number) => store.subarray(start, starts[number + 1]));
+}
