@@ -29,7 +29,8 @@ const NAMES: Readonly<Record<string, OffsetPoint>> = {
 };
 
 /**
- * A point or a range: `42`, `-10`, `beginning`, `end`, `A:B`, `A:`, `:B`, `@TIME`, `@T1:T2`, `s@TIME`, `e@TIME`.
+ * A point or a range: `42`, `-10`, `beginning`, `end`, `A:B`, `A:`, `:B`, `A:@TIME`, `@TIME`, `@T1:T2`, `s@TIME`,
+ * `e@TIME`.
  *
  * @param nowMs the clock that times like `-2h` count from
  * @throws FastQueueError `invalid_argument`, naming the forms there are
@@ -44,7 +45,7 @@ export function parseOffsetSpec(text: string, nowMs: number): OffsetRange {
   if (from === '' && until === '') throw notASpec(text);
   return {
     ...(from === '' ? {} : { from: parsePoint(from, text) }),
-    ...(until === '' ? {} : { until: parsePoint(until, text) }),
+    ...(until === '' ? {} : { until: parseEnd(until, { spec: text, nowMs }) }),
   };
 }
 
@@ -78,6 +79,10 @@ const timePoint = (text: string, nowMs: number): OffsetPoint => ({
   timestamp: parseTime(text, nowMs),
 });
 
+/** The side behind the colon may be a time whatever stands before it. */
+const parseEnd = (text: string, { spec, nowMs }: { spec: string; nowMs: number }): OffsetPoint =>
+  text.startsWith('@') ? timePoint(text.slice(1), nowMs) : parsePoint(text, spec);
+
 function parsePoint(text: string, spec: string): OffsetPoint {
   const named = NAMES[text];
   if (named !== undefined) return named;
@@ -90,7 +95,7 @@ function parsePoint(text: string, spec: string): OffsetPoint {
 function notASpec(text: string): FastQueueError {
   return new FastQueueError(
     'invalid_argument',
-    `${JSON.stringify(text)} is not an offset: write N, -N (the last N), beginning, end, A:B, A:, :B (B excluded), @TIME or @TIME:TIME.`,
+    `${JSON.stringify(text)} is not an offset: write N, -N (the last N), beginning, end, A:B, A:, :B (B excluded), A:@TIME, @TIME or @TIME:TIME.`,
   );
 }
 

@@ -21,7 +21,13 @@ import {
   NDJSON_MEDIA_TYPE,
   OCTETS_MEDIA_TYPE,
 } from './media-types.ts';
-import { openRange, parseMessagesQuery, type MessagesQuery, type OpenRange } from './messages-query.ts';
+import {
+  openRange,
+  parseMessagesQuery,
+  pathOfNext,
+  type MessagesQuery,
+  type OpenRange,
+} from './messages-query.ts';
 import { negotiate } from './negotiation.ts';
 import { invalid } from './query.ts';
 import { RangeWalk } from './range-walk.ts';
@@ -267,18 +273,11 @@ class RangeAnswer {
       'FastQueue-End-Offset',
       String(endOffset),
       'Link',
-      `<${this.#linkToNext(nextOffset)}>; rel="next"`,
+      `<${pathOfNext(nextOffset, this.#parts)}>; rel="next"`,
       'Vary',
       'Accept',
       ...(mediaType === JSON_MEDIA_TYPE ? [] : ['X-Content-Type-Options', 'nosniff']),
     ];
-  }
-
-  #linkToNext(nextOffset: number): string {
-    const { topic, query, range } = this.#parts;
-    const hasEnd = query.spec.until !== undefined && range.untilTimestamp === undefined;
-    const offset = hasEnd ? `${nextOffset}:${Math.max(nextOffset, range.untilOffset)}` : String(nextOffset);
-    return `/topics/${topic.name}/messages?offset=${offset}${query.otherParameters}`;
   }
 
   /** Undefined where the same question may have another answer: at the end of the log. */

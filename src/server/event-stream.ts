@@ -15,7 +15,7 @@ import { ClientGone, type Exchange } from './exchange.ts';
 import { untilNobodyWaits, write } from './flow.ts';
 import { COMMENT_INTERVAL_MS } from './limits.ts';
 import { EVENT_STREAM_MEDIA_TYPE } from './media-types.ts';
-import { openRange, type MessagesQuery } from './messages-query.ts';
+import { openRange, pathOfNext, type MessagesQuery } from './messages-query.ts';
 import { problemOf } from './problem.ts';
 import { invalid } from './query.ts';
 import { EVENTS } from './record-forms.ts';
@@ -44,7 +44,7 @@ export async function followAsEvents(
       'FastQueue-End-Offset',
       String(reader.mark.nextOffset),
       'Link',
-      `</topics/${topic.name}/messages?offset=${reader.nextOffset}>; rel="next"`,
+      `<${pathOfNext(reader.nextOffset, { topic, query, range })}>; rel="next"`,
     ];
     if (range.untilOffset <= reader.nextOffset) {
       // A browser that has seen all of a range asks for what follows, again and again, until it is told that nothing does.

@@ -83,3 +83,20 @@ export async function openRange(
     throw error;
   }
 }
+
+/** The path that goes on at an offset with what was asked for, its end included. */
+export function pathOfNext(
+  nextOffset: number,
+  asked: { topic: Topic; query: MessagesQuery; range: ConsumeRange },
+): string {
+  const { topic, query } = asked;
+  return `/topics/${topic.name}/messages?offset=${nextOffset}${endOf(nextOffset, asked)}${query.otherParameters}`;
+}
+
+/** As `:B`. A time is still one: which record is the first behind it may be known later only. */
+function endOf(nextOffset: number, asked: { query: MessagesQuery; range: ConsumeRange }): string {
+  const { until } = asked.query.spec;
+  if (until === undefined) return '';
+  if (until.type === 'time') return `:@${new Date(until.timestamp).toISOString()}`;
+  return `:${Math.max(nextOffset, asked.range.untilOffset)}`;
+}

@@ -26,6 +26,8 @@ describe('parseOffsetSpec', () => {
     ['@2026-01-01T00:00:00Z:@2026-01-31T12:00:00Z', { from: time(JANUARY), until: time(NOW_MS) }],
     ['@2026-01-01:', { from: time(JANUARY) }],
     ['@:2026-01-01', { until: time(JANUARY) }],
+    ['5:@2026-01-01T00:00:00Z', { from: { type: 'offset', offset: 5 }, until: time(JANUARY) }],
+    [':@2026-01-01', { until: time(JANUARY) }],
     ['@-2h', { from: time(NOW_MS - 7_200_000) }],
     ['@-2h:-1h', { from: time(NOW_MS - 7_200_000), until: time(NOW_MS - 3_600_000) }],
     ['s@1767225600000', { from: time(JANUARY) }],

@@ -1,7 +1,7 @@
 /** GET /topics/{topic}/messages: in which form the records come, and with which headers. */
 import { expect } from 'chai';
 import { messagesOf, expectProblem, NDJSON, nextPath, OCTETS, offsetHeaders, offsetsOf } from './answers.ts';
-import { Server, type Answer } from './serving.ts';
+import { Server, type Json, type Answer } from './serving.ts';
 
 describe('an answer of GET /topics/{topic}/messages', () => {
   const { sandbox, server } = Server.forAll();
@@ -129,6 +129,30 @@ describe('an answer of GET /topics/{topic}/messages', () => {
       expect(offsetsOf(atEnd)).to.deep.equal([]);
       await server.publish('paged', 'more');
       expect(offsetsOf(await server.get(nextPath(atEnd)))).to.deep.equal([57]);
+    });
+
+    it('lead to the end that was asked for, and past none: an offset, or a time that is still to come', async () => {
+      const { json: ack } = await server.publishLines('timed', 'a\nb\nc');
+      const until = (ack['timestamp'] as number) + 1;
+      for (const end of ['0:2', `@:${until}`, `@:${until + 3_600_000}`]) {
+        let answer = await server.get(`/topics/timed/messages?offset=${end}&limit=2`);
+        expect(offsetsOf(answer), end).to.deep.equal([0, 1]);
+        if (!end.startsWith('0')) {
+          answer = await server.get(nextPath(answer));
+          expect(offsetsOf(answer), end).to.deep.equal([2]);
+        }
+        expect(offsetsOf(await server.get(nextPath(answer))), end).to.deep.equal([]);
+      }
+      const [past, coming] = [until, until + 3_600_000].map(
+        (time) => `/topics/timed/messages?offset=@:${time}&limit=3`,
+      );
+      const atEnd = [await server.get(past!), await server.get(coming!)];
+      let late: Json;
+      do late = (await server.publish('timed', 'late')).json;
+      while ((late['timestamp'] as number) < until);
+      const [none, some] = await Promise.all(atEnd.map(async (answer) => server.get(nextPath(answer))));
+      expect(messagesOf(none!).filter(({ timestamp }) => timestamp >= until)).to.deep.equal([]);
+      expect(offsetsOf(some!)[0]).to.equal(3);
     });
 
     it('are the same for HEAD, which has no body and leaves the connection usable', async () => {

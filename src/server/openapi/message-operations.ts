@@ -87,7 +87,7 @@ export const CONSUME: Json = {
   parameters: [
     query(
       'offset',
-      'Where to begin, or a range: `42`, `-10` (the last 10), `beginning`, `end`, `A:B` (B excluded), `@TIME`, `@T1:T2`. Default: beginning.',
+      'Where to begin, or a range: `42`, `-10` (the last 10), `beginning`, `end`, `A:B` (B excluded, or `@TIME`), `@TIME`, `@T1:T2`. Default: beginning.',
       { type: 'string' },
     ),
     query('limit', 'Records at the most.', { type: 'integer', minimum: 1, maximum: MAX_LIMIT, default: 100 }),
