@@ -2,6 +2,7 @@
  * What a command says to a person: summaries, warnings, progress. All of it goes to stderr, because stdout carries
  * results only. With `--json` each message is one JSON object on a line of its own.
  */
+import { widthOf, wrapWords } from './views/columns.ts';
 
 export interface MessageOptions {
   readonly isQuiet: boolean;
@@ -37,8 +38,15 @@ export class Messages {
 
   #say(type: 'info' | 'detail' | 'warning', sentence: string): void {
     const prefix = type === 'warning' ? 'warning: ' : '';
-    writeStderr(this.isJson ? JSON.stringify({ type, message: sentence }) : `${prefix}${sentence}`);
+    if (this.isJson) writeStderr(JSON.stringify({ type, message: sentence }));
+    else writeSentence(`${prefix}${sentence}`);
   }
+}
+
+/** A sentence on stderr, broken between words where a terminal is too narrow. */
+export function writeSentence(sentence: string): void {
+  const lines = wrapWords(sentence, { indent: '', hanging: '  ', columns: widthOf(process.stderr) });
+  writeStderr(lines.join('\n'));
 }
 
 /** One line on stderr. A reader of stderr that has gone away is nobody's error. */

@@ -4,13 +4,13 @@
  */
 import { FastQueueError } from '../engine/index.ts';
 import { exitStatusOf } from './exit-status.ts';
-import { writeStderr } from './messages.ts';
+import { writeSentence, writeStderr } from './messages.ts';
 
 /** Says what went wrong and returns the exit status. */
 export function reportError(error: unknown, options: { isJson: boolean }): number {
   const exitStatus = exitStatusOf(error);
   if (options.isJson) writeStderr(JSON.stringify(describeError(error, exitStatus)));
-  else writeStderr(sentenceOf(error));
+  else writeSentence(sentenceOf(error));
   if (process.env['FASTQUEUE_DEBUG'] !== undefined && error instanceof Error) writeStderr(error.stack ?? '');
   return exitStatus;
 }

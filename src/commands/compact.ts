@@ -7,6 +7,7 @@ import { BaseCommand } from '../cli/base-command.ts';
 import { resolveCommandSettings, settingFlag } from '../cli/command-settings.ts';
 import { compactTopics, parseBefore, statusOfCompact } from '../cli/compact/compact.ts';
 import { valueFlag } from '../cli/flags.ts';
+import { widthOf } from '../cli/views/columns.ts';
 import { compactAsJson, compactText, deletionsText } from '../cli/views/compact-view.ts';
 import { settingsTable } from '../cli/views/settings-view.ts';
 
@@ -47,7 +48,8 @@ export default class Compact extends BaseCommand {
     if (flags['print-config'])
       return this.print(flags.json ? { type: 'config', settings: inForce } : settingsTable(inForce));
     const [merge] = inForce;
-    const given = this.given('retain-age', 'retain-bytes', 'before', 'merge-below');
+    const flagNames = ['retain-age', 'retain-bytes', 'before', 'merge-below'];
+    const view = { place: this, flags: this.given(...flagNames), columns: widthOf(process.stdout) };
     const progress = this.progress('compacting');
     try {
       const work = { directory, topics: argv as string[] };
@@ -64,7 +66,7 @@ export default class Compact extends BaseCommand {
           if (done.count > 0) this.messages.info(deletionsText(done, options));
           continue;
         }
-        await this.print(flags.json ? compactAsJson(done.report) : compactText(done.report, this, given));
+        await this.print(flags.json ? compactAsJson(done.report) : compactText(done.report, view));
         process.exitCode = Math.max(Number(process.exitCode ?? 0), statusOfCompact(done.report));
       }
     } finally {

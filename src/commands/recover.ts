@@ -6,6 +6,7 @@ import { string as argument } from '@oclif/core/args';
 import { BaseCommand } from '../cli/base-command.ts';
 import { EXIT } from '../cli/exit-status.ts';
 import { listRuns, purgeRun, recoverTopics, undoRun } from '../cli/recover/recover.ts';
+import { widthOf } from '../cli/views/columns.ts';
 import { recoverAsJson, recoverText, runAsJson, runsText, undoText } from '../cli/views/recover-view.ts';
 
 export default class Recover extends BaseCommand {
@@ -50,7 +51,7 @@ export default class Recover extends BaseCommand {
     if (flags['list-runs']) {
       const runs = listRuns(work);
       if (flags.json) for (const run of runs) await this.print(runAsJson(run));
-      else if (runs.length > 0) await this.print(runsText(runs));
+      else if (runs.length > 0) await this.print(runsText(runs, widthOf(process.stdout)));
       return;
     }
     if (flags.purge !== undefined) {
@@ -76,12 +77,11 @@ export default class Recover extends BaseCommand {
     work: Parameters<typeof recoverTopics>[0],
     options: Omit<Parameters<typeof recoverTopics>[1], 'progress'> & { isJson: boolean },
   ): Promise<void> {
+    const view = { place: this, flags: this.given('try-bitflip'), columns: widthOf(process.stdout) };
     const progress = this.progress('reading');
     try {
       for await (const report of recoverTopics(work, { ...options, progress })) {
-        await this.print(
-          options.isJson ? recoverAsJson(report) : recoverText(report, this, this.given('try-bitflip')),
-        );
+        await this.print(options.isJson ? recoverAsJson(report) : recoverText(report, view));
         if (options.dryRun && report.repairs.length > 0) process.exitCode = EXIT.damage;
         if (!options.dryRun && report.lost.length > 0) process.exitCode = EXIT.recoveredWithLoss;
       }

@@ -7,6 +7,7 @@ import { BaseCommand } from '../cli/base-command.ts';
 import { EXIT } from '../cli/exit-status.ts';
 import { jobsFlag } from '../cli/flags.ts';
 import { defaultJobs, storeBytes } from '../cli/jobs.ts';
+import { widthOf } from '../cli/views/columns.ts';
 import { verifyAsJson, verifyText } from '../cli/views/verify-view.ts';
 import { verifyTopic, type VerifyReport } from '../engine/index.ts';
 
@@ -44,7 +45,7 @@ export default class Verify extends BaseCommand {
           await this.print(
             flags.json
               ? verifyAsJson(report)
-              : verifyText(report, { isColoured: isColoured(), columns: process.stdout.columns }),
+              : verifyText(report, { isColoured: isColoured(), columns: widthOf(process.stdout) }),
           );
           process.exitCode = Math.max(Number(process.exitCode ?? EXIT.done), statusOf(report));
         } catch (error) {

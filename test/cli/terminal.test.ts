@@ -1,9 +1,12 @@
 /**
- * verify in a terminal of a given width, which python3 makes (a pseudo-terminal): what is printed fits.
+ * Commands in a terminal of a given width, which python3 makes (a pseudo-terminal): what is printed fits.
  */
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Sandbox } from './fastqueue.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const IN_TERMINAL = `
@@ -20,9 +23,9 @@ while True:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `;
 
-function verifyIn(columns: number, damage: string, env: Record<string, string> = {}): string {
-  const args = ['bin/run.js', 'verify', '-d', `fixtures/${damage}/data`];
-  const run = spawnSync('python3', ['-c', IN_TERMINAL, String(columns), process.execPath, ...args], {
+function runIn(columns: number, args: readonly string[], env: Record<string, string> = {}): string {
+  const command = [String(columns), process.execPath, 'bin/run.js', ...args];
+  const run = spawnSync('python3', ['-c', IN_TERMINAL, ...command], {
     cwd: ROOT,
     env: { PATH: process.env['PATH'] ?? '', TERM: 'xterm', ...env },
     encoding: 'utf8',
@@ -30,6 +33,18 @@ function verifyIn(columns: number, damage: string, env: Record<string, string> =
   expect(run.stderr).to.equal('');
   return run.stdout.replaceAll('\r\n', '\n');
 }
+
+const verifyIn = (columns: number, damage: string, env: Record<string, string> = {}): string =>
+  runIn(columns, ['verify', '-d', `fixtures/${damage}/data`], env);
+
+/** A command to be copied is never broken, however long it is. */
+const COMMAND_LINE = /^ *(next: |to undo: |nothing was changed; [a-z ]+: |")?fastqueue [a-z]/;
+
+/** Lines that do not fit, though they are neither a command nor a single word. */
+const tooWide = (text: string, columns: number): string[] =>
+  text
+    .split('\n')
+    .filter((line) => line.length > columns && !COMMAND_LINE.test(line) && line.trim().includes(' '));
 
 describe('verify in a terminal', function () {
   this.timeout(20_000);
@@ -46,5 +61,42 @@ describe('verify in a terminal', function () {
     expect(verifyIn(100, 'tail-missing')).to.include('\u001b[31merror');
     expect(verifyIn(100, 'tail-missing', { NO_COLOR: '1' })).not.to.include('\u001b');
     expect(verifyIn(100, 'tail-missing', { TERM: 'dumb' })).not.to.include('\u001b');
+  });
+});
+
+describe('other commands in a terminal', function () {
+  this.timeout(20_000);
+
+  const SCENES: readonly (readonly [args: readonly string[], damage: string])[] = [
+    [['recover', '--dry-run'], 'tail-missing'],
+    [['compact', '--dry-run'], 'segment-emptied'],
+    [['produce', 'orders'], 'mark-damaged'],
+  ];
+  for (const [args, damage] of SCENES) {
+    it(`breaks what it prints between words, and no command to be copied: ${args.join(' ')} of ${damage}`, () => {
+      const printed = runIn(72, [...args, '-d', `fixtures/${damage}/data`]);
+      expect(printed).to.match(/fastqueue [a-z]+ orders .*-d fixtures/);
+      expect(tooWide(printed, 72)).to.deep.equal([]);
+    });
+  }
+
+  it('breaks what recover did and what --list-runs lists between words', () => {
+    const sandbox = new Sandbox();
+    try {
+      cpSync(join(ROOT, 'fixtures/two-holes-no-index/data'), sandbox.dataDirectory, { recursive: true });
+      const env = { FASTQUEUE_DATA_DIR: sandbox.dataDirectory };
+      const recovered = runIn(60, ['recover'], env);
+      expect(recovered).to.match(/^ {2}to undo: fastqueue recover orders --undo \S+$/m);
+      expect(tooWide(recovered, 60)).to.deep.equal([]);
+      const runs = runIn(60, ['recover', '--list-runs'], env);
+      expect(runs).to.include('RUN ').and.include('-recover-');
+      expect(tooWide(runs, 60)).to.deep.equal([]);
+    } finally {
+      sandbox.remove();
+    }
+  });
+
+  it('breaks nothing where the terminal does not say how wide it is', () => {
+    expect(verifyIn(0, 'tail-missing')).to.equal(verifyIn(1000, 'tail-missing'));
   });
 });

@@ -23,7 +23,17 @@ export function alignColumns(
   return lines.join('\n');
 }
 
-/** A sentence in lines that fit a terminal, broken between words only; one line where there is no terminal. */
+/** How wide a terminal is; undefined where there is none, or it does not say. */
+export const widthOf = (stream: { readonly columns?: number }): number | undefined =>
+  stream.columns === 0 ? undefined : stream.columns;
+
+/** Stands for a blank at which nothing is broken. */
+const UNBROKEN = '\u0000';
+
+/**
+ * A sentence in lines that fit a terminal, broken between words only; one line where there is no terminal. A command
+ * that it quotes stays in one piece: a copy of a broken one would be carried out in halves.
+ */
 export function wrapWords(
   sentence: string,
   options: { indent: string; hanging?: string; columns?: number | undefined },
@@ -32,7 +42,9 @@ export function wrapWords(
   const lines: string[] = [];
   let line = options.indent;
   let isEmpty = true;
-  for (const word of sentence.split(' ')) {
+  const whole = sentence.replace(/"fastqueue [^"]*"/g, (command) => command.replaceAll(' ', UNBROKEN));
+  for (const part of whole.split(' ')) {
+    const word = part.replaceAll(UNBROKEN, ' ');
     const longer = isEmpty ? line + word : `${line} ${word}`;
     if (longer.length > columns && !isEmpty) {
       lines.push(line);

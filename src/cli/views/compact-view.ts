@@ -8,6 +8,7 @@ import {
   type CompactReport,
   type RetentionReport,
 } from '../../engine/index.ts';
+import { wrapWords } from './columns.ts';
 
 /** One line: what retention deleted. */
 export function retentionSentence(topic: string, report: RetentionReport): string {
@@ -28,20 +29,31 @@ export function deletionsText({ count }: { count: number }, { dryRun }: { dryRun
 /**
  * Found, dropped, merged, freed: one block a topic.
  *
- * @param flags what the command that does it is given beside the topic
+ * @param options.flags what the command that does it is given beside the topic
  */
-export function compactText(report: CompactReport, place: CommandPlace, flags: string): string {
+export function compactText(
+  report: CompactReport,
+  options: { place: CommandPlace; flags: string; columns: number | undefined },
+): string {
+  const { place, flags, columns } = options;
+  const fitting = (sentence: string): string[] =>
+    wrapWords(sentence, { indent: '  ', hanging: '      ', columns });
   const { topic, dryRun, freedBytes, segments } = report;
   const done = report.isSettingsSound ? doneLines(report) : [];
-  const lines = report.isSettingsSound ? [...done] : [noSettingsLine(report, place)];
+  const lines = done.flatMap(fitting);
+  if (!report.isSettingsSound)
+    lines.push(...fitting(NO_SETTINGS), `      next: ${commandLine(place, `recover ${topic}`)}`);
   for (const { path, position, offset } of report.damaged) {
     lines.push(
-      `  damaged, left as it is: ${path}, byte ${position} (offset ${offset}); next: ${commandLine(place, `verify ${topic}`)}`,
+      ...fitting(`damaged, left as it is: ${path}, byte ${position} (offset ${offset})`),
+      `      next: ${commandLine(place, `verify ${topic}`)}`,
     );
   }
   for (const { baseOffset, neededBytes, freeBytes } of report.noRoom) {
     lines.push(
-      `  no room to rewrite the segment at offset ${baseOffset}: it needs ${formatSize(neededBytes)} beside the log, and ${formatSize(freeBytes)} are free`,
+      ...fitting(
+        `no room to rewrite the segment at offset ${baseOffset}: it needs ${formatSize(neededBytes)} beside the log, and ${formatSize(freeBytes)} are free`,
+      ),
     );
   }
   const verb = dryRun ? 'would be freed' : 'freed';
@@ -52,21 +64,16 @@ export function compactText(report: CompactReport, place: CommandPlace, flags: s
   return [total, ...lines].join('\n');
 }
 
-function noSettingsLine({ topic }: CompactReport, place: CommandPlace): string {
-  return (
-    '  topic.json is missing or damaged, so nothing is dropped, removed or rewritten; ' +
-    `next: ${commandLine(place, `recover ${topic}`)}`
-  );
-}
+const NO_SETTINGS = 'topic.json is missing or damaged, so nothing is dropped, removed or rewritten';
 
 function doneLines(report: CompactReport): string[] {
   const { dryRun, dropped, leftovers, rewrites, reindexed } = report;
   const lines: string[] = [];
-  if (dropped.segments > 0) lines.push(`  ${dryRun ? 'would drop' : 'dropped'} ${droppedPhrase(dropped)}`);
+  if (dropped.segments > 0) lines.push(`${dryRun ? 'would drop' : 'dropped'} ${droppedPhrase(dropped)}`);
   if (leftovers.length > 0) {
     const bytes = leftovers.reduce((sum, leftover) => sum + leftover.bytes, 0);
     lines.push(
-      `  ${dryRun ? 'would remove' : 'removed'} ${counted(leftovers.length, 'leftover')} (${formatSize(bytes)})`,
+      `${dryRun ? 'would remove' : 'removed'} ${counted(leftovers.length, 'leftover')} (${formatSize(bytes)})`,
     );
   }
   for (const { baseOffset, endOffset, segments, bytesBefore, bytesAfter } of rewrites) {
@@ -75,12 +82,12 @@ function doneLines(report: CompactReport): string[] {
         ? `${dryRun ? 'would drop' : 'dropped'} filler from a segment`
         : `${dryRun ? 'would merge' : 'merged'} ${segments} segments`;
     lines.push(
-      `  ${what}: offsets ${baseOffset}..${endOffset - 1}, ${formatSize(bytesBefore)} to ${formatSize(bytesAfter)}`,
+      `${what}: offsets ${baseOffset}..${endOffset - 1}, ${formatSize(bytesBefore)} to ${formatSize(bytesAfter)}`,
     );
   }
   if (reindexed.length > 0)
     lines.push(
-      `  ${dryRun ? 'would rebuild' : 'rebuilt'} ${reindexed.length === 1 ? 'the index of 1 segment' : `the indexes of ${reindexed.length} segments`}`,
+      `${dryRun ? 'would rebuild' : 'rebuilt'} ${reindexed.length === 1 ? 'the index of 1 segment' : `the indexes of ${reindexed.length} segments`}`,
     );
   return lines;
 }

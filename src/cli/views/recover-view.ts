@@ -12,14 +12,20 @@ import {
   type RecoveryRun,
   type UndoReport,
 } from '../../engine/index.ts';
-import { alignColumns } from './columns.ts';
+import { alignColumns, wrapWords } from './columns.ts';
+
+const DEEP = ' '.repeat(6);
 
 /**
  * Found, repaired, lost, where the bytes are, how to undo: one block a topic.
  *
- * @param flags what the command that repairs is given beside the topic
+ * @param options.flags what the command that repairs is given beside the topic
  */
-export function recoverText(report: RecoverReport, place: CommandPlace, flags: string): string {
+export function recoverText(
+  report: RecoverReport,
+  options: { place: CommandPlace; flags: string; columns: number | undefined },
+): string {
+  const { place, flags, columns } = options;
   const { topic, repairs, lost, runs, dryRun, out } = report;
   const copied = out === undefined ? '' : `; copied to ${out}`;
   if (repairs.length === 0) return `${topic}: sound, nothing to recover${copied}`;
@@ -30,16 +36,20 @@ export function recoverText(report: RecoverReport, place: CommandPlace, flags: s
       repair.position === undefined
         ? repair.path
         : `${repair.path}, bytes ${repair.position} to before ${repair.position + (repair.bytes ?? 0)}`;
-    lines.push(`  ${repair.code}: ${where}`, `      ${repair.repair}${lostPhrase(repair.lost)}`);
+    lines.push(
+      ...wrapWords(`${repair.code}: ${where}`, { indent: '  ', hanging: DEEP, columns }),
+      ...wrapWords(`${repair.repair}${lostPhrase(repair.lost)}`, { indent: DEEP, columns }),
+    );
   }
-  lines.push(
-    lost.length === 0
-      ? '  lost: nothing'
-      : `  lost: ${counted(countOf(lost), 'record')}, offsets ${rangesText(lost)}`,
-  );
+  const lostText =
+    lost.length === 0 ? 'nothing' : `${counted(countOf(lost), 'record')}, offsets ${rangesText(lost)}`;
+  lines.push(...wrapWords(`lost: ${lostText}`, { indent: '  ', hanging: DEEP, columns }));
   const repaired = out === undefined ? place : { commandSuffix: dataDirectorySuffix(dirname(out)) };
   for (const { run, path } of runs) {
-    lines.push(`  kept in: ${path}`, `  to undo: ${commandLine(repaired, `recover ${topic} --undo ${run}`)}`);
+    lines.push(
+      ...wrapWords(`kept in: ${path}`, { indent: '  ', hanging: DEEP, columns }),
+      `  to undo: ${commandLine(repaired, `recover ${topic} --undo ${run}`)}`,
+    );
   }
   if (dryRun)
     lines.push(`  nothing was changed; to repair: ${commandLine(place, `recover ${topic}${flags}`)}`);
@@ -65,7 +75,7 @@ export function recoverAsJson(report: RecoverReport): object {
 }
 
 /** One line a run, with a heading; nothing where there is none. */
-export function runsText(runs: readonly RecoveryRun[]): string {
+export function runsText(runs: readonly RecoveryRun[], columns: number | undefined): string {
   const heading = ['RUN', 'TOPIC', 'STATE', 'BYTES', 'LOST'];
   const rows = runs.map((run) => [
     run.run,
@@ -74,7 +84,8 @@ export function runsText(runs: readonly RecoveryRun[]): string {
     formatSize(run.bytes),
     rangesText(lostIn(run)) || '-',
   ]);
-  return alignColumns([heading, ...rows], { right: [3] });
+  const lines = alignColumns([heading, ...rows], { right: [3] }).split('\n');
+  return lines.flatMap((line) => wrapWords(line, { indent: '', hanging: DEEP, columns })).join('\n');
 }
 
 /** One run as an object; field names are stable. */
