@@ -37,6 +37,13 @@ function runIn(columns: number, args: readonly string[], env: Record<string, str
 const verifyIn = (columns: number, damage: string, env: Record<string, string> = {}): string =>
   runIn(columns, ['verify', '-d', `fixtures/${damage}/data`], env);
 
+/** The corpus itself is left as it is. */
+function copyOf(damage: string): Sandbox {
+  const sandbox = new Sandbox();
+  cpSync(join(ROOT, 'fixtures', damage, 'data'), sandbox.dataDirectory, { recursive: true });
+  return sandbox;
+}
+
 /** A command to be copied is never broken, however long it is. */
 const COMMAND_LINE = /^ *(next: |to undo: |nothing was changed; [a-z ]+: |")?fastqueue [a-z]/;
 
@@ -74,16 +81,20 @@ describe('other commands in a terminal', function () {
   ];
   for (const [args, damage] of SCENES) {
     it(`breaks what it prints between words, and no command to be copied: ${args.join(' ')} of ${damage}`, () => {
-      const printed = runIn(72, [...args, '-d', `fixtures/${damage}/data`]);
-      expect(printed).to.match(/fastqueue [a-z]+ orders .*-d fixtures/);
-      expect(tooWide(printed, 72)).to.deep.equal([]);
+      const sandbox = copyOf(damage);
+      try {
+        const printed = runIn(72, [...args, '-d', sandbox.dataDirectory]);
+        expect(printed).to.match(/fastqueue [a-z]+ orders .*-d \S/);
+        expect(tooWide(printed, 72)).to.deep.equal([]);
+      } finally {
+        sandbox.remove();
+      }
     });
   }
 
   it('breaks what recover did and what --list-runs lists between words', () => {
-    const sandbox = new Sandbox();
+    const sandbox = copyOf('two-holes-no-index');
     try {
-      cpSync(join(ROOT, 'fixtures/two-holes-no-index/data'), sandbox.dataDirectory, { recursive: true });
       const env = { FASTQUEUE_DATA_DIR: sandbox.dataDirectory };
       const recovered = runIn(60, ['recover'], env);
       expect(recovered).to.match(/^ {2}to undo: fastqueue recover orders --undo \S+$/m);
