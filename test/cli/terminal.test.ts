@@ -1,9 +1,10 @@
 /**
- * Commands in a terminal of a given width, which python3 makes (a pseudo-terminal): what is printed fits.
+ * Commands in a terminal of a given width, which python3 makes (a pseudo-terminal): what is printed fits,
+ * and Ctrl-C leaves nothing behind.
  */
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
-import { cpSync } from 'node:fs';
+import { cpSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Sandbox } from './fastqueue.ts';
@@ -15,23 +16,36 @@ pid, fd = pty.fork()
 if pid == 0:
     fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 40, int(sys.argv[1]), 0, 0))
     os.execvp(sys.argv[2], sys.argv[2:])
+awaited = os.fsencode(os.environ.get('CTRL_C_AT', ''))
 while True:
     try: data = os.read(fd, 65536)
     except OSError: break
     if not data: break
     sys.stdout.buffer.write(data)
+    if awaited and awaited in data:
+        awaited = b''
+        os.write(fd, b'\\x03')
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `;
 
 function runIn(columns: number, args: readonly string[], env: Record<string, string> = {}): string {
+  return endOf(columns, args, env).output;
+}
+
+function endOf(
+  columns: number,
+  args: readonly string[],
+  env: Record<string, string>,
+): { output: string; status: number | null } {
   const command = [String(columns), process.execPath, 'bin/run.js', ...args];
   const run = spawnSync('python3', ['-c', IN_TERMINAL, ...command], {
     cwd: ROOT,
     env: { PATH: process.env['PATH'] ?? '', TERM: 'xterm', ...env },
     encoding: 'utf8',
+    timeout: 20_000,
   });
   expect(run.stderr).to.equal('');
-  return run.stdout.replaceAll('\r\n', '\n');
+  return { output: run.stdout.replaceAll('\r\n', '\n'), status: run.status };
 }
 
 const verifyIn = (columns: number, damage: string, env: Record<string, string> = {}): string =>
@@ -109,5 +123,21 @@ describe('other commands in a terminal', function () {
 
   it('breaks nothing where the terminal does not say how wide it is', () => {
     expect(verifyIn(0, 'tail-missing')).to.equal(verifyIn(1000, 'tail-missing'));
+  });
+
+  it('end at once on Ctrl-C, in the middle of a store of many gigabytes, and take their line away', () => {
+    const sandbox = new Sandbox();
+    try {
+      cpSync(join(ROOT, 'fixtures/healthy/data'), sandbox.dataDirectory, { recursive: true });
+      truncateSync(join(sandbox.dataDirectory, 'orders', '00000000000000000000.store'), 16 * 2 ** 30);
+      const args = ['verify', '-d', sandbox.dataDirectory];
+      const { output, status } = endOf(100, args, { CTRL_C_AT: 'verifying ' });
+      // What python makes of a command that SIGINT ended; a shell says 130.
+      expect(status).to.equal(256 - 2);
+      // The line is gone, and nothing follows: to column 1, and erased from there.
+      expect(output.endsWith('^C\u001b[1G\u001b[0K'), JSON.stringify(output)).to.equal(true);
+    } finally {
+      sandbox.remove();
+    }
   });
 });
