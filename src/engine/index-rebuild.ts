@@ -38,7 +38,10 @@ export function isIndexSound(
 ): boolean {
   const path = indexPath(context, segment.baseOffset);
   const hasFrames = segment.storeBytes >= FRAME_HEADER_BYTES;
-  if (context.fileSystem.status(path) === undefined) return !hasFrames;
+  const status = context.fileSystem.status(path);
+  if (status === undefined) return !hasFrames;
+  // Somebody put it there on purpose; readers do without, and nobody removes what is no file.
+  if (!status.isFile) return true;
   const file = context.fileSystem.open(path, 'read');
   try {
     return hasFrames ? isInOrder(file, segment) : file.status().sizeBytes === 0;
@@ -100,6 +103,7 @@ export async function rebuildIndex(
 ): Promise<void> {
   const { fileSystem, directory } = context;
   const path = indexPath(context, segment.baseOffset);
+  if (fileSystem.status(path)?.isFile === false) return;
   const temporaryPath = temporaryFileName(path, 'recover');
   fileSystem.unlink(temporaryPath);
   const store = fileSystem.open(storePath(context, segment.baseOffset), 'read');

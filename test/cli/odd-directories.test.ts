@@ -68,7 +68,18 @@ describe('a data directory with odd things in it', function () {
     });
   }
 
-  for (const name of ['high-watermark', 'topic.json', '00000000000000000006.index']) {
+  for (const what of ['a named pipe', 'a directory']) {
+    it(`leaves alone what is called an index and is ${what}: recover has nothing to repair`, async () => {
+      const path = put('00000000000000000006.index', ODD_THINGS[what]!);
+      const before = lstatSync(path, { bigint: true }).ino;
+      const recovered = await sandbox.run(['recover']);
+      expect(recovered.status, recovered.stderr).to.equal(0);
+      expectRefusal(await sandbox.run(['verify']), `${path} is ${what}`);
+      expect(lstatSync(path, { bigint: true }).ino).to.equal(before);
+    });
+  }
+
+  for (const name of ['high-watermark', 'topic.json']) {
     it(`does not wait for a pipe that is called ${name}`, async () => {
       const path = put(name, ODD_THINGS['a named pipe']!);
       const outcomes = await Promise.all([['verify'], ['recover']].map((args) => sandbox.run(args)));

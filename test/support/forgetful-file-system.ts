@@ -285,6 +285,7 @@ function statusOf(node: Node): FileStatus {
     device: 77n,
     inode: node.inode,
     isDirectory: node.isDirectory,
+    isFile: !node.isDirectory,
   };
 }
 

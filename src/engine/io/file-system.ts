@@ -14,6 +14,8 @@ export interface FileStatus {
   readonly device: bigint;
   readonly inode: bigint;
   readonly isDirectory: boolean;
+  /** False of a directory, a pipe, a link to nothing. */
+  readonly isFile: boolean;
 }
 
 /** Whether both are the same file; where either is missing it is not. */

@@ -40,6 +40,7 @@ function toFileStatus(stats: fs.BigIntStats): FileStatus {
     device: stats.dev,
     inode: stats.ino,
     isDirectory: stats.isDirectory(),
+    isFile: stats.isFile(),
   };
 }
 

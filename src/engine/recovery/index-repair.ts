@@ -24,7 +24,7 @@ interface ChangedRegion {
 export async function mendIndex(context: TopicContext, region: ChangedRegion): Promise<void> {
   const { fileSystem } = context;
   const path = indexPath(context, region.baseOffset);
-  if (fileSystem.status(path) === undefined) return;
+  if (fileSystem.status(path)?.isFile !== true) return;
   const file = fileSystem.open(path, 'update');
   try {
     const range = entriesWithin(file, region);
