@@ -2,6 +2,7 @@
  * Indexes that contradict their stores, or are missing: found without the lock, made anew under it by rename, with the
  * generation raised by the caller. An index that merely ends early is no damage: a writer that was killed leaves one.
  */
+import { FastQueueError } from './errors.ts';
 import { temporaryFileName } from './format/file-names.ts';
 import { FRAME_HEADER_BYTES } from './format/frame.ts';
 import {
@@ -42,11 +43,16 @@ export function isIndexSound(
   if (status === undefined) return !hasFrames;
   // Somebody put it there on purpose; readers do without, and nobody removes what is no file.
   if (!status.isFile) return true;
-  const file = context.fileSystem.open(path, 'read');
+  let file: FileHandle | undefined;
   try {
+    file = context.fileSystem.open(path, 'read');
     return hasFrames ? isInOrder(file, segment) : file.status().sizeBytes === 0;
+  } catch (error) {
+    // Retention or compact took it since it was looked at.
+    if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return !hasFrames;
+    throw error;
   } finally {
-    file.close();
+    file?.close();
   }
 }
 
