@@ -89,7 +89,7 @@ export interface StoreScanRequest {
 export type FrameVisitor = Pick<ScanRequest, 'onRecords' | 'onSpecial'>;
 
 /** Index entries that are tried first when a frame is looked for. */
-const HINT_COUNT = 64;
+const HINT_COUNT = 256;
 
 /** @throws FastQueueError `newer_format`; disk errors as themselves */
 export function scanStore(context: TopicContext, request: StoreScanRequest): StoreScan {
@@ -132,7 +132,6 @@ export function scanStore(context: TopicContext, request: StoreScanRequest): Sto
       endPosition,
       maxOffset: (request.endOffset ?? MAX_OFFSET) - 1,
       end: lastOffset === undefined ? undefined : { position: endPosition, nextOffset: lastOffset },
-      hintCount: HINT_COUNT,
     });
     if (found === undefined) return end;
     holes.push({
@@ -161,8 +160,6 @@ export interface LostPlace {
   readonly maxOffset: number;
   /** What a frame that ends there is followed by, where that is known. */
   readonly end: { readonly position: number; readonly nextOffset: number } | undefined;
-  /** Index entries that are tried first, at the most. */
-  readonly hintCount: number;
 }
 
 /** The next good frame of the store, found by all that speaks for one. */
@@ -179,7 +176,7 @@ export function findFrameBehind(
     minOffset: offset,
     maxOffset: place.maxOffset,
     minTimestamp: lastTimestamp,
-    indexEntries: entriesAfter(context, { baseOffset, position, count: place.hintCount }),
+    indexEntries: entriesAfter(context, { baseOffset, position, count: HINT_COUNT }),
     ...(header === undefined
       ? {}
       : { expected: { position: position + header.frameBytes, offset: offset + 1 } }),

@@ -3,9 +3,9 @@
  * with an index is a note: it is a cache, and no record depends on it.
  */
 import { decodeIndexEntry, INDEX_ENTRY_BYTES, type IndexEntry } from './format/index-entry.ts';
-import { FastQueueError } from './errors.ts';
 import type { SoundFrame } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
+import { openIfThere } from './io/open-if-there.ts';
 import { KERNEL_ENTRIES } from './kernel/index.ts';
 import type { Region } from './kernel/kernel.ts';
 import { indexPath, type TopicContext } from './topic-directory.ts';
@@ -44,7 +44,7 @@ export class IndexCheck {
     this.#context = context;
     this.#intervalBytes = segment.intervalBytes;
     this.#endPosition = segment.endPosition;
-    this.#file = openIndex(context, segment.baseOffset);
+    this.#file = openIfThere(context.fileSystem, indexPath(context, segment.baseOffset));
     this.#current = this.#nextSound();
   }
 
@@ -171,12 +171,3 @@ export class IndexCheck {
 
 /** Low six bytes of the entry's u64 Position: all that a file can have. */
 const POSITION_AT = 8 + 2;
-
-function openIndex(context: TopicContext, baseOffset: number): FileHandle | undefined {
-  try {
-    return context.fileSystem.open(indexPath(context, baseOffset), 'read');
-  } catch (error) {
-    if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return undefined;
-    throw error;
-  }
-}

@@ -2,7 +2,6 @@
  * Indexes that contradict their stores, or are missing: found without the lock, made anew under it by rename, with the
  * generation raised by the caller. An index that merely ends early is no damage: a writer that was killed leaves one.
  */
-import { FastQueueError } from './errors.ts';
 import { temporaryFileName } from './format/file-names.ts';
 import { FRAME_HEADER_BYTES } from './format/frame.ts';
 import {
@@ -13,6 +12,7 @@ import {
 } from './format/index-entry.ts';
 import { isSound, readFrameAt } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
+import { openIfThere } from './io/open-if-there.ts';
 import { KERNEL_ENTRIES, KERNEL_INPUT } from './kernel/index.ts';
 import { READ_CHUNK_BYTES } from './limits.ts';
 import { writeWhole } from './quarantine.ts';
@@ -39,20 +39,14 @@ export function isIndexSound(
 ): boolean {
   const path = indexPath(context, segment.baseOffset);
   const hasFrames = segment.storeBytes >= FRAME_HEADER_BYTES;
-  const status = context.fileSystem.status(path);
-  if (status === undefined) return !hasFrames;
   // Somebody put it there on purpose; readers do without, and nobody removes what is no file.
-  if (!status.isFile) return true;
-  let file: FileHandle | undefined;
+  if (context.fileSystem.status(path)?.isFile === false) return true;
+  const file = openIfThere(context.fileSystem, path);
+  if (file === undefined) return !hasFrames;
   try {
-    file = context.fileSystem.open(path, 'read');
     return hasFrames ? isInOrder(file, segment) : file.status().sizeBytes === 0;
-  } catch (error) {
-    // Retention or compact took it since it was looked at.
-    if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return !hasFrames;
-    throw error;
   } finally {
-    file?.close();
+    file.close();
   }
 }
 

@@ -46,9 +46,6 @@ export interface ReaderOptions {
   readonly places: PassedPlaces;
 }
 
-/** Index entries behind damage that are tried as hints. */
-const HINT_COUNT = 256;
-
 export class LogReader {
   readonly #context: TopicContext;
   readonly #options: ReaderOptions;
@@ -484,7 +481,6 @@ export class LogReader {
       endPosition,
       maxOffset: nextOffset - 1,
       end: { position: endPosition, nextOffset },
-      hintCount: HINT_COUNT,
     });
   }
 

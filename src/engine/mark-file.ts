@@ -16,6 +16,7 @@ import {
   type HighWatermark,
 } from './format/high-watermark.ts';
 import type { FileHandle, OpenMode } from './io/file-system.ts';
+import { openIfThere } from './io/open-if-there.ts';
 import {
   MARK_REREAD_COUNT,
   MARK_REREAD_COUNT_UNLOCKED,
@@ -39,13 +40,9 @@ const KNOWN_FLAGS = MARK_FLAG.failed | MARK_FLAG.deleted;
  * @throws FastQueueError `damaged` where the topic has none, `topic_not_found` where the topic is gone
  */
 export function openMark(context: TopicContext, mode: OpenMode & ('read' | 'update')): FileHandle {
-  try {
-    return context.fileSystem.open(markPath(context), mode);
-  } catch (error) {
-    if (!(error instanceof FastQueueError) || error.details.errno !== 'ENOENT') throw error;
-    if (context.fileSystem.status(context.directory) === undefined) throw topicNotFound(context);
-    throw markUnsound(context);
-  }
+  const file = openIfThere(context.fileSystem, markPath(context), mode);
+  if (file === undefined) throw markUnsound(context);
+  return file;
 }
 
 /** One look at the file: `undefined` when what is there now is no sound mark. */

@@ -7,6 +7,7 @@ import { decodeIndexEntry, INDEX_ENTRY_BYTES, type IndexEntry } from './format/i
 import { FastQueueError } from './errors.ts';
 import { isSound, readFrameAt, type SoundFrame } from './frame-scanner.ts';
 import { isSameFile, type FileHandle } from './io/file-system.ts';
+import { openIfThere } from './io/open-if-there.ts';
 import { indexPath, type TopicContext } from './topic-directory.ts';
 
 /** Entries looked at together when the last sound one is searched for backwards. */
@@ -134,7 +135,7 @@ export class IndexWriter {
  */
 export function dropIndexBeyond(context: TopicContext, cut: { baseOffset: number; position: number }): void {
   try {
-    const file = openIndex(context, cut.baseOffset);
+    const file = openIfThere(context.fileSystem, indexPath(context, cut.baseOffset));
     if (file === undefined) return;
     let last: { entry: IndexEntry } | undefined;
     try {
@@ -235,7 +236,7 @@ export function entriesAfter(
   context: TopicContext,
   request: { baseOffset: number; position: number; count: number },
 ): IndexEntry[] {
-  const file = openIndex(context, request.baseOffset);
+  const file = openIfThere(context.fileSystem, indexPath(context, request.baseOffset));
   if (file === undefined) return [];
   try {
     const entries = new IndexEntries(file, false);
@@ -257,7 +258,7 @@ function lookup(
   wanted: { key: number; keyOf: (entry: IndexEntry) => number },
 ): SegmentPlace {
   const beginning = { offset: request.baseOffset, position: 0 };
-  const file = openIndex(context, request.baseOffset);
+  const file = openIfThere(context.fileSystem, indexPath(context, request.baseOffset));
   if (file === undefined) return beginning;
   try {
     const entries = new IndexEntries(file, request.useMap);
@@ -268,15 +269,6 @@ function lookup(
     return beginning;
   } finally {
     file.close();
-  }
-}
-
-function openIndex(context: TopicContext, baseOffset: number): FileHandle | undefined {
-  try {
-    return context.fileSystem.open(indexPath(context, baseOffset), 'read');
-  } catch (error) {
-    if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return undefined;
-    throw error;
   }
 }
 

@@ -7,6 +7,7 @@ import type { HighWatermark } from './format/high-watermark.ts';
 import { classifyTopicFile } from './format/file-names.ts';
 import { isSound, readFrameAt, scanFrames } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
+import { openIfThere } from './io/open-if-there.ts';
 import { findNextFrame } from './next-frame.ts';
 import { lastIndexedPlace } from './offset-index.ts';
 import {
@@ -212,12 +213,7 @@ export function firstTimestampOf(context: TopicContext, baseOffset: number): num
 
 /** Opens a store for reading. Undefined when there is no such store: retention or compact may have removed it meanwhile. */
 export function openStoreIfThere(context: TopicContext, baseOffset: number): FileHandle | undefined {
-  try {
-    return context.fileSystem.open(storePath(context, baseOffset), 'read');
-  } catch (error) {
-    if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return undefined;
-    throw error;
-  }
+  return openIfThere(context.fileSystem, storePath(context, baseOffset));
 }
 
 /** Runs `use` on an open store. Undefined when there is no such store. */

@@ -13,9 +13,6 @@ import { firstTimestampOf, listSegments, withStore, type LogSegment } from './se
 import { lastPlace, placeBeforeTime, type PlaceRequest } from './starting-place.ts';
 import type { TopicContext } from './topic-directory.ts';
 
-/** Index entries behind damage that are tried as hints. */
-const HINT_COUNT = 256;
-
 /** Bytes that are checked at once on the way to the time: what an index entry leaves is far less. */
 const STRIDE_BYTES = 64 * 1024;
 
@@ -109,7 +106,6 @@ function firstAtOrAfter(
       lastTimestamp,
       maxOffset: search.endOffset - 1,
       end: { position: search.endPosition, nextOffset: search.endOffset },
-      hintCount: HINT_COUNT,
     });
     if (next === undefined) return offset;
     damagedOffset ??= offset;

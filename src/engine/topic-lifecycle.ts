@@ -12,7 +12,8 @@ import {
   isDeletedDirectoryName,
 } from './format/file-names.ts';
 import { MARK_FLAG, type HighWatermark } from './format/high-watermark.ts';
-import type { FileHandle, FileSystem } from './io/file-system.ts';
+import type { FileSystem } from './io/file-system.ts';
+import { openIfThere } from './io/open-if-there.ts';
 import { isDeleted, isHalfMade, markUnsound, peekMark, writeMark } from './mark-file.ts';
 import type { TopicSettings } from './settings.ts';
 import {
@@ -44,13 +45,8 @@ export function topicStanding(context: TopicContext): TopicStanding {
 const NO_FLAGS = { flags: 0 } as HighWatermark;
 
 function peekMarkFile(fileSystem: FileSystem, path: string): HighWatermark | undefined {
-  let file: FileHandle;
-  try {
-    file = fileSystem.open(path, 'read');
-  } catch (error) {
-    if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return undefined;
-    throw error;
-  }
+  const file = openIfThere(fileSystem, path);
+  if (file === undefined) return undefined;
   try {
     return peekMark(file);
   } finally {

@@ -218,7 +218,7 @@ export function describeHole(
   const { position, endPosition, offset, nextOffset } = hole;
   const contents = framesWithin(store, hole, log);
   const { moved } = contents;
-  const flip = request.tryBitFlip && moved.length === 0 ? findFlippedBit(store, hole) : undefined;
+  const flip = request.tryBitFlip ? findFlippedBit(store, hole) : undefined;
   const { timestampBefore, timestampAfter } = hole;
   return {
     code: codeOf(hole, { store, isTail: segment.isActive && request.isEnd, isMoved: moved.length > 0 }),

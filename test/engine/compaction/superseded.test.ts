@@ -236,6 +236,31 @@ describe('a store that retention removes while compact looks', () => {
   });
 });
 
+describe('an index that somebody drops while compact looks', () => {
+  it('is one that is missing, whichever file compact was about to open', async () => {
+    const scene = new CompactScene();
+    try {
+      await scene.fillSegments(30);
+      const old = snapshotOf(scene.path(''));
+      let dropped = true;
+      let at = 1;
+      for (; dropped; at++) {
+        for (const [name, bytes] of old) scene.put(name, bytes);
+        dropped = false;
+        const fileSystem = beforeOpen(at, () => {
+          for (const name of scene.files()) if (name.endsWith('.index')) rmSync(scene.path(name));
+          dropped = true;
+        });
+        const report = await scene.compact({ dryRun: true }, fileSystem);
+        expect(report.damaged, `dropped before open ${at}`).to.deep.equal([]);
+      }
+      expect(at, 'files opened').to.be.greaterThan(10);
+    } finally {
+      scene.remove();
+    }
+  });
+});
+
 describe('an empty store that a killed roll left behind a segment', () => {
   it('does not stand in the way of a reader, wherever it begins', async () => {
     const scene = new CompactScene();

@@ -1,0 +1,17 @@
+/** Opening a file that another process may remove at any time: to look first, and then to open, is a race. */
+import { FastQueueError } from '../errors.ts';
+import type { FileHandle, FileSystem, OpenMode } from './file-system.ts';
+
+/** Undefined where there is no file of that name. @throws FastQueueError what else the disk says */
+export function openIfThere(
+  fileSystem: FileSystem,
+  path: string,
+  mode: OpenMode & ('read' | 'update') = 'read',
+): FileHandle | undefined {
+  try {
+    return fileSystem.open(path, mode);
+  } catch (error) {
+    if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return undefined;
+    throw error;
+  }
+}
