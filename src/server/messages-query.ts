@@ -97,6 +97,7 @@ export function pathOfNext(
 function endOf(nextOffset: number, asked: { query: MessagesQuery; range: ConsumeRange }): string {
   const { until } = asked.query.spec;
   if (until === undefined) return '';
-  if (until.type === 'time') return `:@${new Date(until.timestamp).toISOString()}`;
+  // No record is older than 1970, and `-104000000d` is no date.
+  if (until.type === 'time') return `:@${new Date(Math.max(0, until.timestamp)).toISOString()}`;
   return `:${Math.max(nextOffset, asked.range.untilOffset)}`;
 }

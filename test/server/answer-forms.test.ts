@@ -155,6 +155,15 @@ describe('an answer of GET /topics/{topic}/messages', () => {
       expect(offsetsOf(some!)[0]).to.equal(3);
     });
 
+    it('are taken again where the end is a time before 1970, however long before', async () => {
+      for (const days of [30_000, 800_000, 104_000_000]) {
+        const answer = await server.get(`/topics/ten/messages?offset=0:@-${days}d`);
+        expect(answer.status, String(days)).to.equal(200);
+        const next = await server.get(nextPath(answer));
+        expect([next.status, offsetsOf(next)], String(days)).to.deep.equal([200, []]);
+      }
+    });
+
     it('are the same for HEAD, which has no body and leaves the connection usable', async () => {
       for (const accept of ['application/json', 'application/octet-stream']) {
         const path = '/topics/ten/messages?offset=3&limit=1';
