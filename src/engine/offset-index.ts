@@ -135,7 +135,7 @@ export class IndexWriter {
  */
 export function dropIndexBeyond(context: TopicContext, cut: { baseOffset: number; position: number }): void {
   try {
-    const file = openIfThere(context.fileSystem, indexPath(context, cut.baseOffset));
+    const file = openIndex(context, cut.baseOffset);
     if (file === undefined) return;
     let last: { entry: IndexEntry } | undefined;
     try {
@@ -236,7 +236,7 @@ export function entriesAfter(
   context: TopicContext,
   request: { baseOffset: number; position: number; count: number },
 ): IndexEntry[] {
-  const file = openIfThere(context.fileSystem, indexPath(context, request.baseOffset));
+  const file = openIndex(context, request.baseOffset);
   if (file === undefined) return [];
   try {
     const entries = new IndexEntries(file, false);
@@ -258,7 +258,7 @@ function lookup(
   wanted: { key: number; keyOf: (entry: IndexEntry) => number },
 ): SegmentPlace {
   const beginning = { offset: request.baseOffset, position: 0 };
-  const file = openIfThere(context.fileSystem, indexPath(context, request.baseOffset));
+  const file = openIndex(context, request.baseOffset);
   if (file === undefined) return beginning;
   try {
     const entries = new IndexEntries(file, request.useMap);
@@ -269,6 +269,17 @@ function lookup(
     return beginning;
   } finally {
     file.close();
+  }
+}
+
+/** Undefined where there is none, or what is called one is no file: readers and recovery do without. */
+function openIndex(context: TopicContext, baseOffset: number): FileHandle | undefined {
+  const path = indexPath(context, baseOffset);
+  try {
+    return openIfThere(context.fileSystem, path);
+  } catch (error) {
+    if (context.fileSystem.status(path)?.isFile === false) return undefined;
+    throw error;
   }
 }
 

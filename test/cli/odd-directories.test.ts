@@ -4,7 +4,7 @@
  */
 import { expect } from 'chai';
 import { execFileSync } from 'node:child_process';
-import { cpSync, lstatSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Sandbox, type Outcome } from './fastqueue.ts';
@@ -75,6 +75,16 @@ describe('a data directory with odd things in it', function () {
       const recovered = await sandbox.run(['recover']);
       expect(recovered.status, recovered.stderr).to.equal(0);
       expectRefusal(await sandbox.run(['verify']), `${path} is ${what}`);
+      const consumed = await sandbox.run(['consume', 'orders', '-o', '7', '-n', '1', '-f', '%o']);
+      expect([consumed.status, consumed.stdout.toString()], consumed.stderr).to.deep.equal([0, '7']);
+      // Nor where the store beside it is repaired, and the index would be mended after it.
+      const store = path.replace('.index', '.store');
+      const bytes = readFileSync(store);
+      bytes[20]! ^= 1;
+      writeFileSync(store, bytes);
+      const repaired = await sandbox.run(['recover']);
+      expect(repaired.status, repaired.stderr).to.equal(4);
+      expect(repaired.stdout.toString()).to.include('lost: 1 record, offsets 6');
       expect(lstatSync(path, { bigint: true }).ino).to.equal(before);
     });
   }

@@ -61,7 +61,7 @@ export function compactText(
   if (lines.length === 0) return `${total}; nothing to do`;
   if (dryRun && done.length > 0)
     lines.push(`  nothing was changed; to do it: ${commandLine(place, `compact ${topic}${flags}`)}`);
-  return [total, ...lines].join('\n');
+  return [...wrapWords(total, { indent: '', hanging: '      ', columns }), ...lines].join('\n');
 }
 
 const NO_SETTINGS = 'topic.json is missing or damaged, so nothing is dropped, removed or rewritten';
