@@ -8,15 +8,12 @@
 import { commandLine } from './command-line.ts';
 import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
-import { isSameFile, type FileHandle } from './io/file-system.ts';
 import { KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
 import type { EmitRequest, RecordTextForm } from './kernel/kernel.ts';
-import { isDeleted, isFailed, openMark, peekMark, readMark } from './mark-file.ts';
 import { MarkWatch } from './mark-watch.ts';
 import type { SegmentPlace } from './offset-index.ts';
 import type { PassedPlaces } from './passed-places.ts';
 import { findFrameBehind } from './damage-scan.ts';
-import { markFromStores } from './mark-from-stores.ts';
 import type {
   BytesStep,
   DamageStep,
@@ -29,11 +26,12 @@ import type {
   SkimStep,
   TextStep,
 } from './read-steps.ts';
+import { ReaderMark } from './reader-mark.ts';
 import { framesAsText } from './record-text.ts';
 import { recordViews, SegmentCursor, type CursorStep } from './segment-cursor.ts';
 import { listSegments, openStoreIfThere, storeHolding } from './segment-list.ts';
 import { placeAtOffset } from './starting-place.ts';
-import { markPath, storePath, topicNotFound, type TopicContext, storeBytes } from './topic-directory.ts';
+import { storeBytes, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
 
 export interface ReaderOptions {
   /** First offset wanted. */
@@ -49,11 +47,7 @@ export interface ReaderOptions {
 export class LogReader {
   readonly #context: TopicContext;
   readonly #options: ReaderOptions;
-  /** Undefined where there is none. */
-  #markFile: FileHandle | undefined;
-  #mark: HighWatermark;
-  /** The mark is missing or unsound: `#mark` is what the stores say, as it was when the reader was opened. */
-  #isMarkAssumed: boolean;
+  readonly #mark: ReaderMark;
   #cursor: SegmentCursor | undefined;
   #nextOffset: number;
   #watch: MarkWatch | undefined;
@@ -65,36 +59,17 @@ export class LogReader {
    *   `offset_out_of_range`, `newer_format`
    */
   static async open(context: TopicContext, options: ReaderOptions): Promise<LogReader> {
-    const markFile = openMarkIfAny(context, options.onDamage);
-    try {
-      const reader = new LogReader(context, options, {
-        markFile,
-        ...(await markOrStores(context, markFile, options.onDamage)),
-      });
-      if (!reader.#isMarkAssumed && reader.#hasUnsettledTail()) {
-        await reader.#settle();
-        const settled = await markOrStores(context, markFile, options.onDamage);
-        [reader.#mark, reader.#isMarkAssumed] = [settled.mark, settled.isAssumed];
-      }
-      if (isDeleted(reader.#mark)) throw topicNotFound(context);
-      if (options.from > reader.#mark.nextOffset) throw outOfRange(context, options.from, reader.#mark);
-      return reader;
-    } catch (error) {
-      markFile?.close();
-      throw error;
-    }
+    const settle = (): Promise<void> => settleIfCan(options);
+    const mark = await ReaderMark.open(context, { onDamage: options.onDamage, settle });
+    if (options.from <= mark.value.nextOffset) return new LogReader(context, options, mark);
+    mark.close();
+    throw outOfRange(context, options.from, mark.value);
   }
 
-  private constructor(
-    context: TopicContext,
-    options: ReaderOptions,
-    state: { markFile: FileHandle | undefined; mark: HighWatermark; isAssumed: boolean },
-  ) {
+  private constructor(context: TopicContext, options: ReaderOptions, mark: ReaderMark) {
     this.#context = context;
     this.#options = options;
-    this.#markFile = state.markFile;
-    this.#mark = state.mark;
-    this.#isMarkAssumed = state.isAssumed;
+    this.#mark = mark;
     this.#nextOffset = options.from;
   }
 
@@ -105,12 +80,12 @@ export class LogReader {
 
   /** The mark as last read: where the log ended then. */
   get mark(): HighWatermark {
-    return this.#mark;
+    return this.#mark.value;
   }
 
   /** True where the mark is missing or unsound and what checks out is read without it: `mark` is what the stores say. */
   get isMarkAssumed(): boolean {
-    return this.#isMarkAssumed;
+    return this.#mark.isAssumed;
   }
 
   /** Goes on at another offset, before `mark.nextOffset` or at it. */
@@ -193,14 +168,7 @@ export class LogReader {
    * @throws FastQueueError `topic_not_found` when the topic was deleted, even if there is another of that name now
    */
   async refresh(): Promise<void> {
-    // Until recover has made a new mark there is nothing to follow.
-    if (this.#isMarkAssumed && !this.#hasMarkNow()) return;
-    if (this.#markFile === undefined || !this.#isStillNamed()) this.#reopenMark();
-    const mark = await readMark(this.#context, this.#markFile as FileHandle);
-    if (isDeleted(mark) || mark.nextOffset < this.#nextOffset) throw topicNotFound(this.#context);
-    if (mark.generation !== this.#mark.generation) this.#forgetCursor();
-    this.#mark = mark;
-    this.#isMarkAssumed = false;
+    if (await this.#mark.refresh(this.#nextOffset)) this.#forgetCursor();
   }
 
   /** Resolves when the mark may have moved past the last refresh, or the time is up, or the signal came. */
@@ -208,31 +176,21 @@ export class LogReader {
     options: { timeoutMs?: number; signal?: AbortSignal } = {},
   ): Promise<'more' | 'timeout' | 'aborted'> {
     this.#watch ??= new MarkWatch(this.#context, {
-      hasMoved: () => {
-        if (this.#isMarkAssumed) return this.#hasMarkNow();
-        const mark = this.#peekMark();
-        return (
-          mark === undefined ||
-          mark.nextOffset !== this.#mark.nextOffset ||
-          mark.generation !== this.#mark.generation ||
-          !this.#isStillNamed()
-        );
-      },
-      onStill: () => (!this.#isMarkAssumed && this.#hasUnsettledTail() ? this.#settle() : Promise.resolve()),
+      hasMoved: () => this.#mark.mayHaveMoved(),
+      onStill: () => (this.#mark.hasUnsettledTail() ? settleIfCan(this.#options) : Promise.resolve()),
     });
     return this.#watch.wait(options);
   }
 
   /** Bytes of the active store that lie behind the mark and could not be settled: 0 beside a live writer that is idle. */
   unsettledBytes(): number {
-    const size = storeBytes(this.#context, this.#mark.baseOffset) ?? 0;
-    return Math.max(0, size - this.#mark.position);
+    return this.#mark.unsettledBytes();
   }
 
   close(): void {
     this.#watch?.close();
     this.#forgetCursor();
-    this.#markFile?.close();
+    this.#mark.close();
   }
 
   #step<Records extends { type: 'records'; firstOffset: number; nextOffset: number }>(
@@ -244,12 +202,12 @@ export class LogReader {
   ): Records | GapStep | DamageStep | EndStep {
     let suspect: { position: number; generation: number } | undefined;
     for (;;) {
-      const endOffset = Math.min(limits.untilOffset, this.#mark.nextOffset);
+      const endOffset = Math.min(limits.untilOffset, this.mark.nextOffset);
       if (this.#nextOffset >= endOffset) return { type: 'end' };
       const arrived = this.#arrive();
       if (arrived.type !== 'cursor') return arrived;
       const { cursor } = arrived;
-      this.#options.places.note({ generation: this.#mark.generation, baseOffset: cursor.baseOffset }, cursor);
+      this.#options.places.note({ generation: this.mark.generation, baseOffset: cursor.baseOffset }, cursor);
       const isSkipping = cursor.offset < this.#nextOffset;
       const step = isSkipping
         ? skipStep(cursor, this.#nextOffset)
@@ -274,13 +232,13 @@ export class LogReader {
         case 'end':
           if (isSkipping && cursor.position < cursor.endPosition) continue;
           // A sealed segment ends where the next begins; the active one at the mark, which has records left to give.
-          if (cursor.baseOffset === this.#mark.baseOffset) return this.#damage(cursor, 'missing');
+          if (cursor.baseOffset === this.mark.baseOffset) return this.#damage(cursor, 'missing');
           if (this.#toNextSegment(cursor) === 'missing') return this.#missingSegment();
           continue;
         case 'short':
         case 'bad': {
           const isSecond =
-            suspect?.position === cursor.position && suspect.generation === this.#mark.generation;
+            suspect?.position === cursor.position && suspect.generation === this.mark.generation;
           if (isSecond) {
             const place = step.type === 'bad' ? this.#nextGoodFrame(cursor) : undefined;
             if (place === undefined || !this.#liesBefore(place, isSkipping))
@@ -288,7 +246,7 @@ export class LogReader {
             cursor.moveTo(place);
             continue;
           }
-          suspect = { position: cursor.position, generation: this.#mark.generation };
+          suspect = { position: cursor.position, generation: this.mark.generation };
           this.#lookAgain();
         }
       }
@@ -308,10 +266,10 @@ export class LogReader {
         return { type: 'cursor', cursor: opened };
       }
       // Gone between list and open, or missing. The mark knows whether retention took it, or files were replaced.
-      const { generation } = this.#mark;
+      const { generation } = this.mark;
       this.#peekAgain();
-      if (this.#nextOffset < this.#mark.startOffset) return this.#jumpToStart();
-      const isReplaced = this.#mark.generation !== generation;
+      if (this.#nextOffset < this.mark.startOffset) return this.#jumpToStart();
+      const isReplaced = this.mark.generation !== generation;
       if (isSecond && !isReplaced) return this.#missingSegment();
       isSecond = !isReplaced;
     }
@@ -327,34 +285,34 @@ export class LogReader {
 
   #jumpToStart(): GapStep {
     const offset = this.#nextOffset;
-    this.#nextOffset = this.#mark.startOffset;
+    this.#nextOffset = this.mark.startOffset;
     return { type: 'gap', offset, count: this.#nextOffset - offset, reason: 'retention' };
   }
 
   /** The active segment grows with the mark, and is read to the end of its file once it is sealed. */
   #extend(cursor: SegmentCursor): void {
-    if (cursor.baseOffset === this.#mark.baseOffset) cursor.endPosition = this.#mark.position;
+    if (cursor.baseOffset === this.mark.baseOffset) cursor.endPosition = this.mark.position;
     else if (cursor.position >= cursor.endPosition) cursor.endPosition = cursor.store.status().sizeBytes;
   }
 
   /** Opens the segment that holds the next offset. Undefined where there is none, or the generation moved meanwhile. */
   #openSegment(): SegmentCursor | undefined {
-    const baseOffset = storeHolding(this.#context, this.#mark, this.#nextOffset);
-    if (baseOffset === undefined || this.#nextOffset < this.#mark.startOffset) return undefined;
+    const baseOffset = storeHolding(this.#context, this.mark, this.#nextOffset);
+    if (baseOffset === undefined || this.#nextOffset < this.mark.startOffset) return undefined;
     const store = openStoreIfThere(this.#context, baseOffset);
     if (store === undefined) return undefined;
-    const endPosition = baseOffset === this.#mark.baseOffset ? this.#mark.position : store.status().sizeBytes;
-    const { generation } = this.#mark;
+    const endPosition = baseOffset === this.mark.baseOffset ? this.mark.position : store.status().sizeBytes;
+    const { generation } = this.mark;
     const place = placeAtOffset(this.#context, {
       store,
       baseOffset,
       endPosition,
-      useMap: baseOffset !== this.#mark.baseOffset,
+      useMap: baseOffset !== this.mark.baseOffset,
       generation,
       places: this.#options.places,
       offset: this.#nextOffset,
     });
-    const generationNow = this.#peekMark()?.generation;
+    const generationNow = this.#mark.peek()?.generation;
     if (generationNow !== undefined && generationNow !== generation) {
       store.close();
       return undefined;
@@ -364,7 +322,7 @@ export class LogReader {
 
   /** A roll that was killed half-way leaves an empty store; a writer may then have gone on in the segment before it. */
   #isEmptyLeftover(baseOffset: number): boolean {
-    if (baseOffset === this.#mark.baseOffset) return false;
+    if (baseOffset === this.mark.baseOffset) return false;
     return storeBytes(this.#context, baseOffset) === 0;
   }
 
@@ -378,20 +336,20 @@ export class LogReader {
     this.#nextOffset = Math.max(this.#nextOffset, baseOffset);
     const store = this.#isEmptyLeftover(baseOffset) ? undefined : openStoreIfThere(this.#context, baseOffset);
     if (store === undefined) {
-      const before = this.#mark;
+      const before = this.mark;
       this.#peekAgain();
       const hasMoved =
-        this.#mark.generation !== before.generation ||
-        this.#mark.baseOffset !== before.baseOffset ||
-        this.#nextOffset < this.#mark.startOffset;
+        this.mark.generation !== before.generation ||
+        this.mark.baseOffset !== before.baseOffset ||
+        this.#nextOffset < this.mark.startOffset;
       return hasMoved ? 'look-again' : 'missing';
     }
-    const isActive = baseOffset === this.#mark.baseOffset;
+    const isActive = baseOffset === this.mark.baseOffset;
     this.#cursor = new SegmentCursor({
       kernel: this.#context.kernel,
       store,
       baseOffset,
-      endPosition: isActive ? this.#mark.position : store.status().sizeBytes,
+      endPosition: isActive ? this.mark.position : store.status().sizeBytes,
       place: { position: 0, offset: baseOffset },
     });
     return 'opened';
@@ -414,35 +372,8 @@ export class LogReader {
     cursor.close();
   }
 
-  /** The mark as the file has it now, where it is sound. */
-  #peekMark(): HighWatermark | undefined {
-    return this.#markFile === undefined ? undefined : peekMark(this.#markFile);
-  }
-
-  /** Whether there is a sound mark where there was none. */
-  #hasMarkNow(): boolean {
-    const { fileSystem } = this.#context;
-    if (fileSystem.status(markPath(this.#context)) === undefined) return false;
-    const file = fileSystem.open(markPath(this.#context), 'read');
-    try {
-      return peekMark(file) !== undefined;
-    } finally {
-      file.close();
-    }
-  }
-
   #peekAgain(): void {
-    const mark = this.#peekMark();
-    if (mark === undefined || isDeleted(mark)) return;
-    if (mark.generation !== this.#mark.generation) this.#forgetCursor();
-    this.#mark = mark;
-  }
-
-  /** The topic was deleted under this reader: what it misses then is no damage. */
-  #isGone(): boolean {
-    const mark = this.#peekMark();
-    if (mark !== undefined && isDeleted(mark)) return true;
-    return this.#context.fileSystem.status(this.#context.directory) === undefined;
+    if (this.#mark.lookAgain()) this.#forgetCursor();
   }
 
   #missingSegment(): DamageStep {
@@ -486,13 +417,13 @@ export class LogReader {
 
   /** Where the segment behind an offset begins, or the log ends. */
   #baseBehind(offset: number): number {
-    const { live } = listSegments(this.#context, this.#mark);
-    return live.find(({ baseOffset }) => baseOffset > offset)?.baseOffset ?? this.#mark.nextOffset;
+    const { live } = listSegments(this.#context, this.mark);
+    return live.find(({ baseOffset }) => baseOffset > offset)?.baseOffset ?? this.mark.nextOffset;
   }
 
   /** @throws FastQueueError `damaged` where the reader is to stop at damage */
   #report(damage: { path: string; position: number; nextReadable: number; what: string }): DamageStep {
-    if (this.#isGone()) throw topicNotFound(this.#context);
+    if (this.#mark.isTopicGone()) throw topicNotFound(this.#context);
     const { topic } = this.#context;
     const offset = this.#nextOffset;
     const { nextReadable } = damage;
@@ -508,61 +439,18 @@ export class LogReader {
     return { type: 'damage', offset, nextReadable, error };
   }
 
-  #hasUnsettledTail(): boolean {
-    return isFailed(this.#mark) || this.unsettledBytes() > 0;
-  }
-
-  /** What cannot be settled is no reader's business: it reads to the mark, and `verify` says what lies behind it. */
-  async #settle(): Promise<void> {
-    try {
-      await this.#options.settle();
-    } catch (error) {
-      if (!(error instanceof FastQueueError)) throw error;
-    }
-  }
-
-  #isStillNamed(): boolean {
-    return isSameFile(this.#context.fileSystem.status(markPath(this.#context)), this.#markFile?.status());
-  }
-
-  /** The old file has the last word: whoever deletes a topic says so there before another can have its name. */
-  #reopenMark(): void {
-    const last = this.#peekMark();
-    if (last !== undefined && isDeleted(last)) throw topicNotFound(this.#context);
-    const reopened = openMark(this.#context, 'read');
-    this.#markFile?.close();
-    this.#markFile = reopened;
-    this.#forgetCursor();
-  }
-
   #forgetCursor(): void {
     this.#cursor?.close();
     this.#cursor = undefined;
   }
 }
 
-/** Undefined where there is none and damage is skipped. */
-function openMarkIfAny(context: TopicContext, onDamage: ReaderOptions['onDamage']): FileHandle | undefined {
+/** What cannot be settled is no reader's business: it reads to the mark, and `verify` says what lies behind it. */
+async function settleIfCan({ settle }: ReaderOptions): Promise<void> {
   try {
-    return openMark(context, 'read');
+    await settle();
   } catch (error) {
-    if (onDamage === 'skip' && error instanceof FastQueueError && error.code === 'damaged') return undefined;
-    throw error;
-  }
-}
-
-/** The mark or, where damage is skipped and the mark is no help, what the stores say. */
-async function markOrStores(
-  context: TopicContext,
-  markFile: FileHandle | undefined,
-  onDamage: ReaderOptions['onDamage'],
-): Promise<{ mark: HighWatermark; isAssumed: boolean }> {
-  if (markFile === undefined) return { mark: markFromStores(context), isAssumed: true };
-  try {
-    return { mark: await readMark(context, markFile), isAssumed: false };
-  } catch (error) {
-    if (onDamage === 'stop' || !(error instanceof FastQueueError) || error.code !== 'damaged') throw error;
-    return { mark: markFromStores(context), isAssumed: true };
+    if (!(error instanceof FastQueueError)) throw error;
   }
 }
 
