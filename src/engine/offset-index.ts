@@ -202,7 +202,7 @@ export interface LookupRequest {
   readonly baseOffset: number;
   /** Bytes of the store that may be looked at. */
   readonly endPosition: number;
-  /** True where the segment is sealed and the process lives long: then the index is mapped. */
+  /** True where the segment is sealed: then the index is mapped. */
   readonly useMap: boolean;
 }
 

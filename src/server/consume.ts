@@ -14,7 +14,7 @@ import {
 } from '../engine/index.ts';
 import { followAsEvents } from './event-stream.ts';
 import { ClientGone, type Exchange } from './exchange.ts';
-import { cutWhenStalled, untilNobodyWaits, write } from './flow.ts';
+import { cutWhenStalled, PieceWriter, untilNobodyWaits } from './flow.ts';
 import {
   EVENT_STREAM_MEDIA_TYPE,
   JSON_MEDIA_TYPE,
@@ -38,9 +38,6 @@ const FORMS = [JSON_MEDIA_TYPE, NDJSON_MEDIA_TYPE, EVENT_STREAM_MEDIA_TYPE, OCTE
 
 /** Bytes of the store that become text at once. */
 const PIECE_BYTES = 128 * 1024;
-
-/** After so many pieces others have their turn, whether the client takes its bytes at once or not. */
-const PIECES_PER_TURN = 4;
 
 const COMMA = Buffer.from(',');
 const NOTHING_AROUND = [Buffer.alloc(0), Buffer.alloc(0)] as const;
@@ -104,12 +101,14 @@ class RangeAnswer {
   readonly #exchange: Exchange;
   readonly #parts: RangeAnswerParts;
   readonly #reader: LogReader;
+  readonly #body: PieceWriter;
 
   constructor(context: ServerContext, exchange: Exchange, parts: RangeAnswerParts) {
     this.#context = context;
     this.#exchange = exchange;
     this.#parts = parts;
     this.#reader = parts.reader;
+    this.#body = new PieceWriter(exchange, context);
   }
 
   /** As a JSON document or as lines. */
@@ -124,7 +123,7 @@ class RangeAnswer {
       maxRecords: query.limit,
       maxBytes: query.maxBytes,
     });
-    const first = walk.next(PIECE_BYTES) ?? Buffer.alloc(0);
+    const first = this.#body.hold(walk.next(PIECE_BYTES) ?? Buffer.alloc(0));
     const firstEnd = walk.nextOffset;
     await this.#walkToEnd(walk);
     const headers = this.#headers(walk.nextOffset, mediaType);
@@ -155,7 +154,8 @@ class RangeAnswer {
       return;
     }
     this.#exchange.begin(200, headers);
-    await this.#write(isDocument ? Buffer.concat([head, withoutLastComma(first)]) : first);
+    if (isDocument) await this.#body.write(head);
+    await this.#body.write(isDocument ? withoutLastComma(first) : first);
     await this.#stream({ fromOffset: firstEnd, untilOffset: walk.nextOffset, form, isDocument });
     cutWhenStalled(this.#exchange, this.#context);
     this.#exchange.response.end(tail);
@@ -249,18 +249,15 @@ class RangeAnswer {
       maxRecords: Infinity,
       maxBytes: Infinity,
     });
-    for (let pieceCount = 1; ; pieceCount++) {
+    for (;;) {
       const bytes = walk.next(PIECE_BYTES);
       if (bytes === undefined) break;
-      await this.#write(rest.isDocument ? Buffer.concat([COMMA, withoutLastComma(bytes)]) : bytes);
-      if (pieceCount % PIECES_PER_TURN === 0) await yieldToOthers();
+      await this.#body.write(
+        rest.isDocument ? this.#body.hold(COMMA, withoutLastComma(bytes)) : this.#body.hold(bytes),
+      );
     }
     // Between the two readings the log may have been damaged: an answer that is not whole must not look whole.
     if (walk.stoppedAt !== undefined || walk.nextOffset < rest.untilOffset) throw new ClientGone();
-  }
-
-  #write(bytes: Buffer): Promise<void> {
-    return write(this.#exchange, bytes, this.#context);
   }
 
   #headers(nextOffset: number, mediaType: string): string[] {

@@ -12,7 +12,7 @@ import {
   type Topic,
 } from '../engine/index.ts';
 import { ClientGone, type Exchange } from './exchange.ts';
-import { untilNobodyWaits, write } from './flow.ts';
+import { PieceWriter, untilNobodyWaits } from './flow.ts';
 import { COMMENT_INTERVAL_MS } from './limits.ts';
 import { EVENT_STREAM_MEDIA_TYPE } from './media-types.ts';
 import { openRange, pathOfNext, type MessagesQuery } from './messages-query.ts';
@@ -99,6 +99,7 @@ class EventStream {
   readonly #topic: Topic;
   readonly #reader: LogReader;
   readonly #signal: AbortSignal;
+  readonly #body: PieceWriter;
 
   constructor(
     context: ServerContext,
@@ -110,12 +111,13 @@ class EventStream {
     this.#topic = parts.topic;
     this.#reader = parts.reader;
     this.#signal = parts.signal;
+    this.#body = new PieceWriter(exchange, context);
   }
 
   /** Resolves when the range has ended, the server stops, or what ends the stream was told. @throws ClientGone */
   async run(bounds: StreamBounds): Promise<void> {
     // The client knows that it is connected before the first record.
-    await this.#write(`: from offset ${this.#reader.nextOffset}\n\n`);
+    await this.#body.write(`: from offset ${this.#reader.nextOffset}\n\n`);
     try {
       await this.#follow(bounds);
     } catch (error) {
@@ -136,22 +138,23 @@ class EventStream {
         if (this.#reader.nextOffset >= bounds.untilOffset || this.#signal.aborted) return;
         await this.#waitForMore();
       } else if (step.type === 'gap') {
-        await this.#write(gapEvent(this.#topic.name, step));
+        await this.#body.write(gapEvent(this.#topic.name, step));
       } else if (step.type === 'records') {
         roomCount -= step.recordCount;
         this.#context.metrics.countOut(this.#topic.name, {
           recordCount: step.recordCount,
           byteCount: step.frameBytes - step.recordCount * FRAME_HEADER_BYTES,
         });
-        await this.#write(Buffer.from(step.bytes));
+        await this.#body.write(this.#body.hold(step.bytes));
         if (step.isCut) return;
       }
     }
   }
 
   async #waitForMore(): Promise<void> {
+    this.#body.letGo();
     const outcome = await this.#reader.waitForMore({ timeoutMs: COMMENT_INTERVAL_MS, signal: this.#signal });
-    if (outcome === 'timeout') await this.#write(': nothing new\n\n');
+    if (outcome === 'timeout') await this.#body.write(': nothing new\n\n');
     else if (outcome === 'more') await this.#reader.refresh();
     else if (this.#exchange.isClosed) throw new ClientGone();
   }
@@ -164,11 +167,7 @@ class EventStream {
       instance: this.#exchange.path,
       dataDirectory: this.#context.dataDirectory.path,
     });
-    await this.#write(`event: ${isDamage ? 'damage' : 'problem'}\ndata: ${body.trimEnd()}\n\n`);
-  }
-
-  #write(piece: Buffer | string): Promise<void> {
-    return write(this.#exchange, piece, this.#context);
+    await this.#body.write(`event: ${isDamage ? 'damage' : 'problem'}\ndata: ${body.trimEnd()}\n\n`);
   }
 }
 

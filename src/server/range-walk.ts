@@ -72,7 +72,8 @@ export class RangeWalk {
   }
 
   /**
-   * The next records as text, at most `pieceBytes` of them or one; undefined at the end.
+   * The next records as text, at most `pieceBytes` of them or one; undefined at the end. The bytes are the caller's until
+   * the kernel is used again.
    *
    * @throws FastQueueError `damaged` where damage is the first thing that was asked for; disk errors as themselves
    */
@@ -85,7 +86,7 @@ export class RangeWalk {
     if (step === undefined) return undefined;
     this.#pass(step);
     if (step.isCut) this.#hasEnded = true;
-    return Buffer.from(step.bytes);
+    return step.bytes;
   }
 
   /** Goes on by one piece without looking at each record. Returns false at the end. @throws as `next` does */

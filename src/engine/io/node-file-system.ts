@@ -5,7 +5,7 @@ import * as fs from 'node:fs';
 import { FastQueueError, fromSystemError } from '../errors.ts';
 import type { FileHandle, FileStatus, FileSystem, OpenMode } from './file-system.ts';
 import { lockLibrary } from './locks.ts';
-import { mapFile } from './memory-map.ts';
+import { MemoryMaps } from './memory-map.ts';
 
 const DIRECTORY_MODE = 0o700;
 const FILE_MODE = 0o600;
@@ -47,15 +47,16 @@ function toFileStatus(stats: fs.BigIntStats): FileStatus {
 class NodeFileHandle implements FileHandle {
   readonly path: string;
   readonly #fd: number;
-  readonly #mapsAllowed: boolean;
+  /** Undefined where nothing is to be mapped. */
+  readonly #maps: MemoryMaps | undefined;
   /** The same file, opened so that every write is synced (O_DSYNC): one trip to another thread instead of two. */
   #durableFd: number | undefined;
   #closed = false;
 
-  constructor(path: string, fd: number, mapsAllowed: boolean) {
+  constructor(path: string, fd: number, maps?: MemoryMaps) {
     this.path = path;
     this.#fd = fd;
-    this.#mapsAllowed = mapsAllowed;
+    this.#maps = maps;
   }
 
   read(target: Uint8Array, position: number): number {
@@ -138,7 +139,7 @@ class NodeFileHandle implements FileHandle {
   }
 
   map(byteCount: number): Buffer | undefined {
-    return this.#mapsAllowed ? mapFile(this.#fd, byteCount) : undefined;
+    return this.#maps?.of(this.#fd, byteCount);
   }
 
   /** @throws FastQueueError `io_error` where the file of this name is another one by now */
@@ -213,10 +214,10 @@ export interface NodeFileSystemOptions {
 }
 
 export class NodeFileSystem implements FileSystem {
-  readonly #mapsAllowed: boolean;
+  readonly #maps: MemoryMaps | undefined;
 
   constructor(options: NodeFileSystemOptions = {}) {
-    this.#mapsAllowed = options.map !== false;
+    this.#maps = options.map === false ? undefined : new MemoryMaps();
   }
 
   get appendRefusal(): string | undefined {
@@ -242,7 +243,7 @@ export class NodeFileSystem implements FileSystem {
       fs.closeSync(fd);
       throw error;
     }
-    return new NodeFileHandle(path, fd, this.#mapsAllowed);
+    return new NodeFileHandle(path, fd, this.#maps);
   }
 
   status(path: string): FileStatus | undefined {
@@ -300,7 +301,7 @@ export class NodeFileSystem implements FileSystem {
 
   async syncDirectory(path: string): Promise<void> {
     const fd = attempt('open', path, () => fs.openSync(path, OPEN_FLAGS.read));
-    const handle = new NodeFileHandle(path, fd, false);
+    const handle = new NodeFileHandle(path, fd);
     try {
       await handle.sync();
     } finally {
