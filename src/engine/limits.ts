@@ -48,6 +48,9 @@ export const DEFAULT_REQUEST_TIMEOUT_MS = 60_000;
 /** A reader asks the disk for this much at a time; one frame may still be up to MAX_BATCH_BYTES. */
 export const READ_CHUNK_BYTES = 1024 * 1024;
 
+/** Less where each record becomes an object: those of one stretch are there together, and die before they grow old. */
+export const RECORDS_CHUNK_BYTES = 128 * 1024;
+
 /** A log of fewer bytes is verified by one thread: others take longer to start than this takes to read. */
 export const PARALLEL_MIN_BYTES = 64 * 1024 * 1024;
 

@@ -2,7 +2,7 @@
  * A place in one segment, moving forward frame by frame over an open store. Knows nothing of marks, generations or other
  * segments: log-reader.ts tells it how far it may go. Uses the kernel's memory for the length of a call.
  */
-import { decodeFrameHeader, FRAME_HEADER_BYTES } from './format/frame.ts';
+import { decodeFrameHeader, FRAME_HEADER_BYTES, frameTimestampAt, payloadBytesAt } from './format/frame.ts';
 import { isSound, newerFrame, readFrameAt } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
@@ -180,13 +180,13 @@ export function recordViews(kernel: Kernel, firstOffset: number, result: FramesR
   const records: RecordView[] = [];
   let at = KERNEL_INPUT.start;
   for (let offset = firstOffset; offset < result.nextOffset; offset++) {
-    const { timestamp, frameBytes } = decodeFrameHeader(kernel.memory, at);
+    const end = at + FRAME_HEADER_BYTES + payloadBytesAt(kernel.memory, at);
     records.push({
       offset,
-      timestamp,
-      payload: kernel.memory.subarray(at + FRAME_HEADER_BYTES, at + frameBytes),
+      timestamp: frameTimestampAt(kernel.memory, at),
+      payload: kernel.memory.subarray(at + FRAME_HEADER_BYTES, end),
     });
-    at += frameBytes;
+    at = end;
   }
   return records;
 }

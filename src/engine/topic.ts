@@ -10,7 +10,7 @@ import type { HighWatermark } from './format/high-watermark.ts';
 import { Log, type Ack, type AppendOptions, type BatchReport, type FramedBatch } from './log.ts';
 import { LogReader } from './log-reader.ts';
 import { isDeleted, openMark, peekMark, readMark, writeMark } from './mark-file.ts';
-import { MAX_OFFSET, READ_CHUNK_BYTES } from './limits.ts';
+import { MAX_OFFSET, RECORDS_CHUNK_BYTES } from './limits.ts';
 import { PassedPlaces } from './passed-places.ts';
 import { PayloadsSource, type RecordSource } from './record-sources.ts';
 import { applyRetention, retainTopic, type RetentionReport } from './retention.ts';
@@ -160,7 +160,7 @@ export class Topic {
     const reader = await this.openReader({ from: options.from ?? mark.startOffset });
     try {
       while (options.signal?.aborted !== true) {
-        const step = reader.read({ maxBytes: READ_CHUNK_BYTES, maxRecords: Infinity, untilOffset });
+        const step = reader.read({ maxBytes: RECORDS_CHUNK_BYTES, maxRecords: Infinity, untilOffset });
         if (step.type === 'records') {
           const copies = step.records.map((record) => ({ ...record, payload: Buffer.from(record.payload) }));
           for (const record of copies) yield { type: 'record', ...record };

@@ -8,6 +8,7 @@ import { accessSync, constants } from 'node:fs';
 import {
   commandLine,
   READ_CHUNK_BYTES,
+  RECORDS_CHUNK_BYTES,
   resolveRange,
   type BytesStep,
   type ConsumeRange,
@@ -216,7 +217,7 @@ class Consumption {
   }
 
   #formatNext(formatter: RecordFormatter, limits: ReadLimits): Stretch | GapStep | DamageStep | EndStep {
-    const step = this.#reader.read({ ...limits, maxBytes: FORMAT_CHUNK_BYTES });
+    const step = this.#reader.read({ ...limits, maxBytes: RECORDS_CHUNK_BYTES });
     if (step.type !== 'records') return step;
     const { untilTimestamp = Infinity } = this.#range;
     const first = step.records.findIndex(({ timestamp }) => timestamp >= untilTimestamp);
@@ -289,9 +290,6 @@ function isWritable(path: string): boolean {
     return false;
   }
 }
-
-/** Records that are formatted one by one become objects: fewer at a time, so that memory stays small. */
-const FORMAT_CHUNK_BYTES = 128 * 1024;
 
 /** A live writer moves the mark or the file within this time. */
 const STILL_MS = 300;
