@@ -32,13 +32,15 @@ export class ActiveSegment {
   }
 
   /**
-   * Opens the store that the mark names and syncs it once: what an earlier process wrote may be in the page cache only.
+   * Opens the store that the mark names.
    *
+   * @param prove syncs the store before anything else: what an earlier process wrote may be in the page cache only
    * @throws FastQueueError `damaged` when there is no such store; disk errors as themselves
    */
   static async open(
     context: TopicContext,
     segment: { baseOffset: number; indexIntervalBytes: number },
+    prove: (store: FileHandle) => Promise<void>,
   ): Promise<ActiveSegment> {
     const path = storePath(context, segment.baseOffset);
     if (context.fileSystem.status(path) === undefined) {
@@ -51,7 +53,7 @@ export class ActiveSegment {
     }
     const store = context.fileSystem.open(path, 'update');
     try {
-      await store.datasync();
+      await prove(store);
       const header = Buffer.alloc(FRAME_HEADER_BYTES);
       const isEmpty = store.read(header, 0) < FRAME_HEADER_BYTES;
       return new ActiveSegment(context, {

@@ -5,12 +5,22 @@ import { ERROR_TABLE, FastQueueError } from './errors.ts';
 import { MAX_BATCH_BYTES, MAX_OFFSET } from './limits.ts';
 import type { TopicContext } from './topic-directory.ts';
 
-export function batchTooLarge(context: TopicContext, frameBytes: number): FastQueueError {
-  return new FastQueueError(
-    'batch_too_large',
-    `A batch may take ${MAX_BATCH_BYTES} bytes in the store, 16 for each record's header included; this one would take ${frameBytes}. Send it in parts.`,
-    { topic: context.topic, sideEffects: 'none' },
-  );
+/**
+ * Refuses what no log could take, whatever else there is.
+ *
+ * @throws FastQueueError `batch_too_large`, `no_records`
+ */
+export function refuseUnfit(topic: string, batch: { recordCount: number; frameBytes: number }): void {
+  const { recordCount, frameBytes } = batch;
+  if (frameBytes > MAX_BATCH_BYTES) {
+    throw new FastQueueError(
+      'batch_too_large',
+      `A batch may take ${MAX_BATCH_BYTES} bytes in the store, 16 for each record's header included; this one would take ${frameBytes}. Send it in parts.`,
+      { topic, sideEffects: 'none' },
+    );
+  }
+  if (recordCount === 0)
+    throw new FastQueueError('no_records', 'There are no records to append.', { sideEffects: 'none' });
 }
 
 export function unexpectedOffset(

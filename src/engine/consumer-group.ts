@@ -16,6 +16,7 @@ import { isValidName } from './format/file-names.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import { isSameFile, type FileHandle } from './io/file-system.ts';
 import { MAX_NAME_LENGTH } from './limits.ts';
+import { monotonicMs } from './monotonic.ts';
 import { groupsPath, topicNotFound, type TopicContext } from './topic-directory.ts';
 
 export interface GroupStatus {
@@ -122,17 +123,23 @@ async function lockGroupFile(
   }
 }
 
-/** The file's directory entries are durable before its first position can be. */
+/** The file's directory entries are durable before its first position can be, whoever made them. */
 async function openGroupFile(context: TopicContext, name: string): Promise<FileHandle> {
   const { fileSystem, directory } = context;
   const groups = groupsPath(context);
   if (fileSystem.status(directory) === undefined) throw topicNotFound(context);
-  if (fileSystem.makeDirectory(groups)) await fileSystem.syncDirectory(directory);
-  const path = join(groups, name);
-  const isNew = fileSystem.status(path) === undefined;
-  const file = fileSystem.open(path, 'create');
-  if (isNew) await fileSystem.syncDirectory(groups);
-  return file;
+  fileSystem.makeDirectory(groups);
+  const file = fileSystem.open(join(groups, name), 'create');
+  try {
+    if (file.status().sizeBytes === 0) {
+      await fileSystem.syncDirectory(groups);
+      await fileSystem.syncDirectory(directory);
+    }
+    return file;
+  } catch (error) {
+    file.close();
+    throw error;
+  }
 }
 
 async function lockGroup(
@@ -140,9 +147,9 @@ async function lockGroup(
   file: FileHandle,
   options: { name: string; lockTimeoutMs: number },
 ): Promise<void> {
-  const deadline = Date.now() + options.lockTimeoutMs;
+  const deadline = monotonicMs() + options.lockTimeoutMs;
   while (!file.tryLock()) {
-    if (Date.now() >= deadline) {
+    if (monotonicMs() >= deadline) {
       throw new FastQueueError(
         'locked',
         `The group "${options.name}" of "${context.topic}" has a consumer already, and it was not free within ${options.lockTimeoutMs} ms. ` +
@@ -150,7 +157,7 @@ async function lockGroup(
         { topic: context.topic },
       );
     }
-    await delay(Math.min(GROUP_RETRY_MS, Math.max(1, deadline - Date.now())));
+    await delay(Math.min(GROUP_RETRY_MS, Math.max(1, deadline - monotonicMs())));
   }
 }
 
@@ -159,15 +166,14 @@ function readPosition(context: TopicContext, file: FileHandle, name: string): Gr
   const byteCount = file.read(bytes, 0);
   if (byteCount === 0) return undefined;
   const position = decodeGroupPosition(bytes.subarray(0, byteCount));
-  if (position === undefined) throw groupUnusable(context, name, 'its file is damaged');
+  if (position === undefined) throw positionUnsound(context, name);
   return position;
 }
 
-/** The refusal of a group that cannot go on by itself. */
-export function groupUnusable(context: TopicContext, name: string, why: string): FastQueueError {
+function positionUnsound(context: TopicContext, name: string): FastQueueError {
   return new FastQueueError(
     'damaged',
-    `The group "${name}" of "${context.topic}" cannot go on: ${why}. ` +
+    `The group "${name}" of "${context.topic}" cannot go on: its file is damaged. ` +
       `Set it with "${commandLine(context, `topics reset ${context.topic} --group ${name} --to OFFSET`)}".`,
     { topic: context.topic },
   );

@@ -3,6 +3,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { dirname, join, resolve } from 'node:path';
+import { unexpectedOffset } from './append-errors.ts';
 import { commandLine, type CommandPlace } from './command-line.ts';
 import { FastQueueError } from './errors.ts';
 import { isValidName, temporaryFileName } from './format/file-names.ts';
@@ -10,7 +11,7 @@ import type { FileSystem } from './io/file-system.ts';
 import { NodeFileSystem } from './io/node-file-system.ts';
 import { sharedKernel } from './kernel/index.ts';
 import { DEFAULT_LOCK_TIMEOUT_MS, MAX_NAME_LENGTH } from './limits.ts';
-import type { BatchReport } from './log.ts';
+import type { AppendOptions, BatchReport } from './log.ts';
 import { writeWhole } from './quarantine.ts';
 import { retainIfDue, type RetentionReport } from './retention.ts';
 import type { TopicSettings } from './settings.ts';
@@ -25,6 +26,7 @@ import {
   removeDeletedDirectories,
   renameDeleted,
   topicStanding,
+  type TopicStanding,
 } from './topic-lifecycle.ts';
 import {
   readDataDirectoryDefaults,
@@ -104,7 +106,7 @@ export class DataDirectory {
   }
 
   /**
-   * Names of the topics, sorted.
+   * Names of the topics, sorted; of directories that may be topics and cannot be looked into, too.
    *
    * @throws FastQueueError `data_directory_not_found`
    */
@@ -121,8 +123,18 @@ export class DataDirectory {
       (name) =>
         isValidName(name) &&
         this.#fileSystem.status(join(this.path, name))?.isDirectory === true &&
-        topicStanding(this.context(name)) === 'topic',
+        (this.#standingOf(name) ?? 'topic') === 'topic',
     );
+  }
+
+  /** Undefined where the disk does not let it be looked at: then it may be a topic, and who opens it is told why. */
+  #standingOf(name: string): TopicStanding | undefined {
+    try {
+      return topicStanding(this.context(name));
+    } catch (error) {
+      if (error instanceof FastQueueError) return undefined;
+      throw error;
+    }
   }
 
   /**
@@ -143,6 +155,17 @@ export class DataDirectory {
       onRetention: this.#onRetention,
       onBatch: this.#onBatch,
     });
+  }
+
+  /**
+   * Refuses the condition of an append that a topic which is still to be made could not meet: then none is made.
+   *
+   * @throws FastQueueError `condition_failed`
+   */
+  refuseUnmet(name: string, { expectedOffset = 0 }: AppendOptions): void {
+    const context = this.context(name);
+    if (expectedOffset > 0 && topicStanding(context) !== 'topic')
+      throw unexpectedOffset(context, expectedOffset, 0);
   }
 
   /**
@@ -268,19 +291,13 @@ export class DataDirectory {
 
   #isDeletedTopic(name: string): boolean {
     const isDirectory = isValidName(name) && this.#fileSystem.status(join(this.path, name))?.isDirectory;
-    return isDirectory === true && topicStanding(this.context(name)) === 'deleted';
+    return isDirectory === true && this.#standingOf(name) === 'deleted';
   }
 
   /** Removes what deletions of topics that were killed have left. Returns how many there were. */
   async finishDeletions(): Promise<number> {
     for (const name of this.#fileSystem.list(this.path) ?? []) {
-      if (!this.#isDeletedTopic(name)) continue;
-      try {
-        await renameDeleted(this.context(name), this.#lockTimeoutMs);
-      } catch (error) {
-        // Somebody else was faster.
-        if (!(error instanceof FastQueueError) || error.code !== 'topic_not_found') throw error;
-      }
+      if (this.#isDeletedTopic(name)) await renameDeleted(this.context(name), this.#lockTimeoutMs);
     }
     return removeDeletedDirectories(this.#fileSystem, this.path);
   }

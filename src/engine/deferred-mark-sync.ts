@@ -10,6 +10,7 @@ import { writeMark } from './mark-file.ts';
 export class DeferredMarkSync {
   readonly #options: { readonly sync: () => Promise<void>; readonly onFailure: (error: unknown) => void };
   #timer: NodeJS.Timeout | undefined;
+  #underWay: Promise<void> = Promise.resolve();
   #hasFailed = false;
 
   /** @param options.sync syncs the mark's file, whichever that is by then */
@@ -19,12 +20,15 @@ export class DeferredMarkSync {
 
   /** The mark has moved. */
   schedule(): void {
-    this.#timer ??= setTimeout(() => void this.#sync(), MARK_SYNC_DELAY_MS).unref();
+    this.#timer ??= setTimeout(() => {
+      this.#begin();
+    }, MARK_SYNC_DELAY_MS).unref();
   }
 
-  /** Syncs now what is still to be synced. */
+  /** Syncs now what is still to be synced; resolves when a sync under way has ended, too. */
   async finish(): Promise<void> {
-    if (this.#timer !== undefined) await this.#sync();
+    if (this.#timer !== undefined) this.#begin();
+    await this.#underWay;
   }
 
   /** True after a sync that failed, until it was repeated. */
@@ -39,9 +43,13 @@ export class DeferredMarkSync {
     this.#hasFailed = false;
   }
 
-  async #sync(): Promise<void> {
+  #begin(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#underWay = this.#underWay.then(() => this.#sync());
+  }
+
+  async #sync(): Promise<void> {
     try {
       await this.#options.sync();
     } catch (error) {

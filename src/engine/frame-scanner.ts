@@ -150,10 +150,8 @@ export function scanFrames(request: ScanRequest): FrameScan {
   });
   let chunkBytes = READ_CHUNK_BYTES;
   while (position < endPosition) {
-    const byteCount = file.read(
-      kernel.memory.subarray(0, Math.min(chunkBytes, endPosition - position)),
-      position,
-    );
+    const wantedBytes = Math.min(chunkBytes, endPosition - position);
+    const byteCount = file.read(kernel.memory.subarray(0, wantedBytes), position);
     const run = kernel.checkFrames({
       input: { start: KERNEL_INPUT.start, end: KERNEL_INPUT.start + byteCount },
       firstOffset: offset,
@@ -173,6 +171,8 @@ export function scanFrames(request: ScanRequest): FrameScan {
     if (run.stop === 'bad') return finish('bad');
     const place = { position, offset, endPosition, minTimestamp: lastTimestamp };
     if (run.stop === 'incomplete') {
+      // The file was cut since its size was looked at: no larger chunk would bring more.
+      if (byteCount < wantedBytes) return finish('incomplete');
       const frameBytes = frameBytesAt(file, place);
       if (frameBytes === undefined || position + frameBytes > endPosition) return finish('incomplete');
       // The frame goes on behind this chunk: take at least all of it next time.

@@ -9,8 +9,10 @@ export {
   type ErrorCode,
   type ErrorDetails,
 } from './errors.ts';
+export { refuseUnfit } from './append-errors.ts';
 export { commandLine, dataDirectorySuffix, shellWord, type CommandPlace } from './command-line.ts';
 export * from './limits.ts';
+export { monotonicMs } from './monotonic.ts';
 export { nearestName } from './nearest-name.ts';
 export { formatDuration, formatSize, formatTime, parseDuration, parseSize, parseTime } from './quantities.ts';
 export type { ConsumerGroup, GroupStatus } from './consumer-group.ts';
@@ -24,7 +26,7 @@ export {
 export { compactTopic, type CompactOptions, type CompactReport } from './compaction/compact.ts';
 export { FRAME_HEADER_BYTES, GAP_REASON, MAX_RECORD_BYTES } from './format/frame.ts';
 export { frameLinesAhead } from './framed-lines.ts';
-export { LinesSource } from './record-sources.ts';
+export { LinesSource, PayloadsSource, type RecordSource } from './record-sources.ts';
 export { createKernel, KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
 export type { FrameLinesResult, Kernel, RecordTextForm, Region } from './kernel/kernel.ts';
 export { missingAsJson, NotAPayload, payloadFromJson } from './json-records.ts';

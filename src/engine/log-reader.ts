@@ -8,6 +8,7 @@
 import { commandLine } from './command-line.ts';
 import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
+import type { FileHandle } from './io/file-system.ts';
 import { KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
 import type { EmitRequest, RecordTextForm } from './kernel/kernel.ts';
 import { MarkWatch } from './mark-watch.ts';
@@ -301,22 +302,32 @@ export class LogReader {
     if (baseOffset === undefined || this.#nextOffset < this.mark.startOffset) return undefined;
     const store = openStoreIfThere(this.#context, baseOffset);
     if (store === undefined) return undefined;
-    const endPosition = baseOffset === this.mark.baseOffset ? this.mark.position : store.status().sizeBytes;
-    const { generation } = this.mark;
+    try {
+      const cursor = this.#cursorIn(store, baseOffset);
+      const generationNow = this.#mark.peek()?.generation;
+      if (generationNow === undefined || generationNow === this.mark.generation) return cursor;
+    } catch (error) {
+      store.close();
+      throw error;
+    }
+    store.close();
+    return undefined;
+  }
+
+  /** At the greatest known place that is not behind the next offset. */
+  #cursorIn(store: FileHandle, baseOffset: number): SegmentCursor {
+    const { mark } = this;
+    const isActive = baseOffset === mark.baseOffset;
+    const endPosition = isActive ? mark.position : store.status().sizeBytes;
     const place = placeAtOffset(this.#context, {
       store,
       baseOffset,
       endPosition,
-      useMap: baseOffset !== this.mark.baseOffset,
-      generation,
+      useMap: !isActive,
+      generation: mark.generation,
       places: this.#options.places,
       offset: this.#nextOffset,
     });
-    const generationNow = this.#mark.peek()?.generation;
-    if (generationNow !== undefined && generationNow !== generation) {
-      store.close();
-      return undefined;
-    }
     return new SegmentCursor({ kernel: this.#context.kernel, store, baseOffset, endPosition, place });
   }
 

@@ -10,9 +10,9 @@
 import { dirname } from 'node:path';
 import { ActiveSegment } from './active-segment.ts';
 import {
-  batchTooLarge,
   markNotWritten,
   offsetsExhausted,
+  refuseUnfit,
   shortWrite,
   unexpectedOffset,
 } from './append-errors.ts';
@@ -24,8 +24,9 @@ import { KERNEL_ENTRIES, KERNEL_OUTPUT } from './kernel/index.ts';
 import type { Kernel, Region } from './kernel/kernel.ts';
 import { CLOCK_STEP_BACK_MS, MAX_BATCH_BYTES, MAX_OFFSET } from './limits.ts';
 import { isDeleted, isFailed, markUnsound, peekMark, refuseNewer, writeMark } from './mark-file.ts';
+import { monotonicMs } from './monotonic.ts';
 import type { RecordSource } from './record-sources.ts';
-import { cutAfterFailure, settle } from './settle.ts';
+import { cutAfterFailure, settle, syncUnproven } from './settle.ts';
 import type { TopicSettings } from './settings.ts';
 import { topicNotFound, type TopicContext } from './topic-directory.ts';
 import { refuseWithoutLocks, TopicLock, writeHolder, type LockHold } from './topic-lock.ts';
@@ -170,15 +171,10 @@ export class Log {
    */
   append(source: RecordSource | FramedBatch, options: AppendOptions = {}): Promise<Ack> {
     const frameBytes = isFramed(source) ? source.frames.end - source.frames.start : source.frameBytes;
-    if (this.#closed)
-      return Promise.reject(new FastQueueError('closed', `The topic "${this.#context.topic}" was closed.`));
-    if (frameBytes > MAX_BATCH_BYTES) return Promise.reject(batchTooLarge(this.#context, frameBytes));
-    if (source.recordCount === 0) {
-      return Promise.reject(
-        new FastQueueError('no_records', 'There are no records to append.', { sideEffects: 'none' }),
-      );
-    }
+    const { topic } = this.#context;
     return new Promise((resolve, reject) => {
+      if (this.#closed) throw new FastQueueError('closed', `The topic "${topic}" was closed.`);
+      refuseUnfit(topic, { recordCount: source.recordCount, frameBytes });
       this.#pending.push({ source, frameBytes, expectedOffset: options.expectedOffset, resolve, reject });
       this.#gather.noteArrival(this.#pending.length);
       this.#draining ??= this.#drain();
@@ -260,7 +256,7 @@ export class Log {
     if (isDeleted(mark)) throw topicNotFound(this.#context);
     let status = mark.generation === this.#mark?.generation ? this.#segment?.statusIfStillNamed() : undefined;
     if (status === undefined || this.#segment?.baseOffset !== mark.baseOffset) {
-      await this.#openSegment(mark);
+      await this.#openSegment(hold, mark);
       status = this.#activeSegment.store.status();
     } else if (mark.position !== this.#mark?.position) {
       // Another writer has appended, and written its index entries behind those that this one knows.
@@ -280,18 +276,20 @@ export class Log {
       mark,
     });
     // Another segment, or this one without its tail: what it begins with and where its index ends may be others now.
-    await this.#openSegment(settled);
+    await this.#openSegment(hold, settled);
     this.#mark = settled;
   }
 
-  async #openSegment(mark: HighWatermark): Promise<void> {
+  async #openSegment({ markFile }: LockHold, mark: HighWatermark): Promise<void> {
     this.#forgetSegment();
+    const context = this.#context;
     this.#settings = this.#options.readSettings();
-    this.#segment = await ActiveSegment.open(this.#context, {
-      baseOffset: mark.baseOffset,
-      indexIntervalBytes: this.#settings.indexIntervalBytes,
-    });
-    const { fileSystem, directory } = this.#context;
+    this.#segment = await ActiveSegment.open(
+      context,
+      { baseOffset: mark.baseOffset, indexIntervalBytes: this.#settings.indexIntervalBytes },
+      (store) => syncUnproven({ context, markFile, store, mark }),
+    );
+    const { fileSystem, directory } = context;
     await fileSystem.syncDirectory(directory);
     await fileSystem.syncDirectory(dirname(directory));
     await fileSystem.syncDirectory(dirname(dirname(directory)));
@@ -339,9 +337,9 @@ export class Log {
     const mark = this.#mark as HighWatermark;
     const stamp = { firstOffset: mark.nextOffset, timestamp: timestampFor(mark, clock, group[0]?.source) };
     const recordCount = group.reduce((sum, pending) => sum + pending.source.recordCount, 0);
-    const beganMs = performance.now();
+    const beganMs = monotonicMs();
     await this.#store(hold, group, stamp);
-    const durationMs = performance.now() - beganMs;
+    const durationMs = monotonicMs() - beganMs;
     this.#gather.noteGroup({
       appendCount: group.length,
       waitingCount: this.#pending.length,

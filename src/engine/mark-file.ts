@@ -70,6 +70,22 @@ export async function readMark(context: TopicContext, file: FileHandle): Promise
   return refuseNewer(context, mark);
 }
 
+/**
+ * The topic's mark now, without the lock.
+ *
+ * @throws FastQueueError `topic_not_found`, `damaged`, `newer_format`
+ */
+export async function currentMark(context: TopicContext): Promise<HighWatermark> {
+  const file = openMark(context, 'read');
+  try {
+    const mark = await readMark(context, file);
+    if (isDeleted(mark)) throw topicNotFound(context);
+    return mark;
+  } finally {
+    file.close();
+  }
+}
+
 /** On a handle of its own, since the caller's may be used for an exclusive lock elsewhere in this process. */
 async function peekUnderLock(context: TopicContext, file: FileHandle): Promise<HighWatermark | undefined> {
   const own = context.fileSystem.open(file.path, 'read');

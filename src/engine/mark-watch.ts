@@ -4,6 +4,7 @@
  */
 import { FOLLOW_POLL_MS, FOLLOW_POLL_UNWATCHED_MS } from './limits.ts';
 import type { FileSystem } from './io/file-system.ts';
+import { monotonicMs } from './monotonic.ts';
 import { markPath, type TopicContext } from './topic-directory.ts';
 
 /** How long mark and store must have stood still before a follower looks for what a dead writer left. */
@@ -72,13 +73,13 @@ export class MarkWatch {
   }
 
   async wait(options: { timeoutMs?: number; signal?: AbortSignal }): Promise<'more' | 'timeout' | 'aborted'> {
-    const began = Date.now();
+    const began = monotonicMs();
     const deadline = options.timeoutMs === undefined ? Infinity : began + options.timeoutMs;
     const pollMs = this.#watcher === undefined ? FOLLOW_POLL_UNWATCHED_MS : FOLLOW_POLL_MS;
     let stillSince = began;
     for (;;) {
       if (this.#hasMoved()) return 'more';
-      const now = Date.now();
+      const now = monotonicMs();
       if (options.signal?.aborted === true) return 'aborted';
       if (now >= deadline) return 'timeout';
       if (now - stillSince >= STILL_MS) {

@@ -10,8 +10,8 @@ import type { Topic } from './topic.ts';
 
 export interface RangeRequest {
   readonly spec: OffsetRange;
-  /** Where the group stands, if there is one and it has begun. */
-  readonly groupOffset: number | undefined;
+  /** The group, if there is one and it has begun, and where it stands. */
+  readonly group: { readonly name: string; readonly nextOffset: number } | undefined;
   readonly isFollowing: boolean;
   /** Move an offset outside the log to its nearest end. */
   readonly clamp: boolean;
@@ -42,8 +42,9 @@ export async function resolveRange(
   request: RangeRequest,
 ): Promise<ConsumeRange> {
   const points = { ...bounds, offsetAtTime: (timestampMs: number) => topic.offsetAtTime(timestampMs) };
-  const { spec, groupOffset } = request;
-  if (groupOffset !== undefined) refuseGroupPastEnd(topic, bounds, groupOffset);
+  const { spec, group } = request;
+  if (group !== undefined) refuseGroupPastEnd(topic, bounds, group);
+  const groupOffset = group?.nextOffset;
   const from =
     groupOffset ?? (spec.from === undefined ? bounds.startOffset : await resolveOffset(spec.from, points));
   const isGroupBehind = groupOffset !== undefined && groupOffset < bounds.startOffset;
@@ -62,13 +63,13 @@ export async function resolveRange(
       ? { fromOffset, untilOffset: until, untilTimestamp: undefined, removedCount }
       : { fromOffset, untilOffset: openEnd, untilTimestamp: spec.until.timestamp, removedCount };
   }
-  const untilOffset = place(topic, until, { ...request, bounds, mayWait: request.isFollowing });
-  if (untilOffset < from && groupOffset === undefined) {
+  if (until < from && groupOffset === undefined) {
     throw new FastQueueError(
       'invalid_argument',
-      `The range ends at offset ${untilOffset}, before it begins at ${from}.`,
+      `The range ends at offset ${until}, before it begins at ${from}.`,
     );
   }
+  const untilOffset = place(topic, until, { ...request, bounds, mayWait: request.isFollowing });
   return { fromOffset, untilOffset, untilTimestamp: undefined, removedCount };
 }
 
@@ -90,12 +91,19 @@ function place(
   );
 }
 
-function refuseGroupPastEnd(topic: Topic, bounds: LogBounds, groupOffset: number): void {
-  if (groupOffset <= bounds.nextOffset) return;
+function refuseGroupPastEnd(
+  topic: Topic,
+  { nextOffset: endOffset }: LogBounds,
+  group: { name: string; nextOffset: number },
+): void {
+  const { name } = topic;
+  const offset = group.nextOffset;
+  if (offset <= endOffset) return;
   throw new FastQueueError(
     'damaged',
-    `The group stands at offset ${groupOffset}, but "${topic.name}" ends before ${bounds.nextOffset}: acknowledged records are missing. ` +
-      `Look with "${commandLine(topic, `verify ${topic.name}`)}"; then set the group with "${commandLine(topic, `topics reset ${topic.name}`)}".`,
-    { topic: topic.name, offset: groupOffset, endOffset: bounds.nextOffset },
+    `The group "${group.name}" stands at offset ${offset}, but "${name}" ends before ${endOffset}: acknowledged records are missing. ` +
+      `Look with "${commandLine(topic, `verify ${name}`)}"; then set the group with ` +
+      `"${commandLine(topic, `topics reset ${name} --group ${group.name} --to OFFSET`)}".`,
+    { topic: name, offset, endOffset },
   );
 }

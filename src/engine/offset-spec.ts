@@ -21,12 +21,12 @@ export interface OffsetRange {
   readonly until?: OffsetPoint;
 }
 
-const NAMES: Readonly<Record<string, OffsetPoint>> = {
-  beginning: { type: 'beginning' },
-  earliest: { type: 'beginning' },
-  end: { type: 'end' },
-  latest: { type: 'end' },
-};
+const NAMES: ReadonlyMap<string, OffsetPoint> = new Map<string, OffsetPoint>([
+  ['beginning', { type: 'beginning' }],
+  ['earliest', { type: 'beginning' }],
+  ['end', { type: 'end' }],
+  ['latest', { type: 'end' }],
+]);
 
 /**
  * A point or a range: `42`, `-10`, `beginning`, `end`, `A:B`, `A:`, `:B`, `A:@TIME`, `@TIME`, `@T1:T2`, `s@TIME`,
@@ -84,7 +84,7 @@ const parseEnd = (text: string, { spec, nowMs }: { spec: string; nowMs: number }
   text.startsWith('@') ? timePoint(text.slice(1), nowMs) : parsePoint(text, spec);
 
 function parsePoint(text: string, spec: string): OffsetPoint {
-  const named = NAMES[text];
+  const named = NAMES.get(text);
   if (named !== undefined) return named;
   const match = /^(-?)(\d+)$/.exec(text);
   const value = match === null ? NaN : Number(match[2]);

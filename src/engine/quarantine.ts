@@ -93,6 +93,16 @@ export class QuarantineRun {
     return this.#context.fileSystem.open(join(this.#directory, name), 'read');
   }
 
+  /** Gives the run up before anything was cut: what it kept stands where it was, and a full disk needs the room. */
+  async discard(): Promise<void> {
+    try {
+      await removeRun(this.#context, this.id);
+    } catch (error) {
+      // What stays is a run without a manifest, as a killed process leaves one.
+      if (!(error instanceof FastQueueError)) throw error;
+    }
+  }
+
   /** Writes the manifest and makes everything durable. `details` are the run's own facts, kept in the manifest. */
   async seal(details: Readonly<Record<string, unknown>> = {}): Promise<QuarantineManifest> {
     const manifest: QuarantineManifest = {

@@ -6,6 +6,7 @@ import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import { isSameFile, type FileHandle } from './io/file-system.ts';
 import { openIfThere } from './io/open-if-there.ts';
+import { MARK_REREAD_COUNT } from './limits.ts';
 import { isDeleted, isFailed, openMark, peekMark, readMark } from './mark-file.ts';
 import { markFromStores } from './mark-from-stores.ts';
 import { markPath, storeBytes, topicNotFound, type TopicContext } from './topic-directory.ts';
@@ -61,9 +62,14 @@ export class ReaderMark {
     return this.#isAssumed;
   }
 
-  /** As the file has it now, where it is sound. */
+  /** As the file has it now, where it is sound: a copy that is not may have met a rewrite, and is taken again. */
   peek(): HighWatermark | undefined {
-    return this.#file === undefined ? undefined : peekMark(this.#file);
+    if (this.#file === undefined) return undefined;
+    for (let attempt = 0; attempt < MARK_REREAD_COUNT; attempt++) {
+      const mark = peekMark(this.#file);
+      if (mark !== undefined) return mark;
+    }
+    return undefined;
   }
 
   /** Takes what the file has now, where that is sound. True when files may have been replaced: the generation moved. */

@@ -7,9 +7,9 @@
  * from a topic whose topic.json is missing or unsound.
  */
 import type { HighWatermark } from './format/high-watermark.ts';
-import { isDeleted, markUnsound, peekMark, readMark, refuseNewer, writeMark } from './mark-file.ts';
+import { currentMark, isDeleted, markUnsound, peekMark, refuseNewer, writeMark } from './mark-file.ts';
 import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from './segment-list.ts';
-import { indexPath, markPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
+import { indexPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
 import { withTopicLock, type LockHold } from './topic-lock.ts';
 import { readTopicSettings } from './topic-settings.ts';
 
@@ -139,22 +139,6 @@ export async function retainIfDue(
   const { below, superseded } = listSegments(context, mark);
   const isDue = preview !== undefined && preview.segments + below.length + superseded.length > 0;
   return isDue ? retainTopic(context, options) : preview;
-}
-
-/** The mark now, without the lock. @throws FastQueueError `topic_not_found`, `damaged`, `newer_format` */
-export async function currentMark(context: TopicContext): Promise<HighWatermark> {
-  if (context.fileSystem.status(markPath(context)) === undefined) {
-    if (context.fileSystem.status(context.directory) === undefined) throw topicNotFound(context);
-    throw markUnsound(context);
-  }
-  const file = context.fileSystem.open(markPath(context), 'read');
-  try {
-    const mark = await readMark(context, file);
-    if (isDeleted(mark)) throw topicNotFound(context);
-    return mark;
-  } finally {
-    file.close();
-  }
 }
 
 /**

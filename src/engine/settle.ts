@@ -88,12 +88,19 @@ async function settleLaterSegment(
   }
 }
 
-/** The frames of a dead writer may still be in the page cache only. An error here is the only report there will be. */
-async function syncUnproven(log: LockedLog): Promise<void> {
+/**
+ * Syncs the store, since the frames of a dead writer may still be in the page cache only. An error here is the only report
+ * there will be: whoever synced again would be told that all is well, so what lies behind the mark is cut (invariant 7).
+ *
+ * @throws FastQueueError with the disk's own code
+ */
+export async function syncUnproven(log: LockedLog): Promise<void> {
+  const { store, mark } = log;
   try {
-    await log.store.datasync();
+    await store.datasync();
   } catch (error) {
-    await cutAfterFailure(log);
+    // A store that ends before the mark lacks acknowledged records; cutting it there would make it longer.
+    if (store.status().sizeBytes >= mark.position) await cutAfterFailure(log);
     throw error;
   }
 }
@@ -108,12 +115,7 @@ async function cutTail(
 ): Promise<HighWatermark> {
   const { context, mark, markFile, store } = log;
   if (cut.sizeBytes > cut.endPosition) {
-    const run = QuarantineRun.create(context, cut.reason);
-    await run.keep(store, storeFileName(mark.baseOffset), {
-      position: cut.endPosition,
-      byteCount: cut.sizeBytes - cut.endPosition,
-    });
-    await run.seal({ nextOffset: mark.nextOffset, generation: mark.generation });
+    await keepTail(log, cut);
     writeMark(markFile, { ...mark, flags: mark.flags | MARK_FLAG.failed });
     dropIndexBeyond(context, { baseOffset: mark.baseOffset, position: cut.endPosition });
     store.truncate(cut.endPosition);
@@ -124,6 +126,24 @@ async function cutTail(
   await markFile.datasync();
   if (cut.reason === 'torn-tail') await pruneTornTails(context);
   return settled;
+}
+
+/** Durable when it resolves. Where the disk does not take it, nothing of it stays. */
+async function keepTail(
+  { context, mark, store }: LockedLog,
+  cut: { endPosition: number; sizeBytes: number; reason: QuarantineReason },
+): Promise<void> {
+  const run = QuarantineRun.create(context, cut.reason);
+  try {
+    await run.keep(store, storeFileName(mark.baseOffset), {
+      position: cut.endPosition,
+      byteCount: cut.sizeBytes - cut.endPosition,
+    });
+    await run.seal({ nextOffset: mark.nextOffset, generation: mark.generation });
+  } catch (error) {
+    await run.discard();
+    throw error;
+  }
 }
 
 /**

@@ -154,14 +154,22 @@ export async function finishDeletion(context: TopicContext, lockTimeoutMs: numbe
   if (removed !== undefined) removeTree(context.fileSystem, removed);
 }
 
-/** The first half of it: the name is free afterwards. Returns the directory's new path, which is left to be removed. */
+/**
+ * The first half of it: the name is free afterwards. Returns the directory's new path, which is left to be removed;
+ * undefined where somebody else was faster.
+ */
 export async function renameDeleted(
   context: TopicContext,
   lockTimeoutMs: number,
 ): Promise<string | undefined> {
-  return withTopicLock(context, lockTimeoutMs, async (hold) =>
-    isDeleted(peekMark(hold.markFile) ?? NO_FLAGS) ? renameAway(context) : undefined,
-  );
+  try {
+    return await withTopicLock(context, lockTimeoutMs, async (hold) =>
+      isDeleted(peekMark(hold.markFile) ?? NO_FLAGS) ? renameAway(context) : undefined,
+    );
+  } catch (error) {
+    if (error instanceof FastQueueError && error.code === 'topic_not_found') return undefined;
+    throw error;
+  }
 }
 
 async function renameAway(context: TopicContext): Promise<string> {

@@ -199,7 +199,7 @@ export class TopicLock {
   #tryTake(): 'taken' | 'busy' | 'moved' {
     for (;;) {
       if (!this.#markFile.tryLock()) return 'busy';
-      const standing = this.#standing();
+      const standing = this.#standingOfLocked(this.#markFile);
       if (standing === 'current') return 'taken';
       this.#markFile.unlock();
       if (standing === 'moved') return 'moved';
@@ -227,10 +227,8 @@ export class TopicLock {
   #takeLate(file: FileHandle): void {
     let isWanted: boolean;
     try {
-      isWanted = this.#waiters.length > 0 && this.#standing() === 'current';
+      isWanted = this.#waiters.length > 0 && this.#standingOfLocked(file) === 'current';
     } catch (error) {
-      // Whether this is still the mark cannot be told, so nobody may have it.
-      file.unlock();
       this.#failFirst(error);
       this.#closeIfUnused();
       return;
@@ -242,6 +240,16 @@ export class TopicLock {
     file.unlock();
     if (this.#references === 0) this.#closeIfUnused();
     else this.#serveNext(true);
+  }
+
+  /** Of the file that is locked now. Where it cannot be told whether this is still the mark, nobody may have it. */
+  #standingOfLocked(file: FileHandle): 'current' | 'replaced' | 'moved' {
+    try {
+      return this.#standing();
+    } catch (error) {
+      file.unlock();
+      throw error;
+    }
   }
 
   /** `replaced`: another file has the mark's name. `moved`: the whole directory is another one, or gone. */

@@ -8,6 +8,7 @@ import * as v from 'valibot';
 import { FastQueueError } from './errors.ts';
 import { DATA_DIRECTORY_SETTINGS_FILE, temporaryFileName } from './format/file-names.ts';
 import type { FileSystem } from './io/file-system.ts';
+import { openIfThere } from './io/open-if-there.ts';
 import { writeWhole } from './quarantine.ts';
 import {
   DEFAULT_TOPIC_SETTINGS,
@@ -203,11 +204,12 @@ export function readDataDirectoryDefaults(
 
 /** What the file holds, or undefined where it is missing, too large or not JSON. */
 function readJson(fileSystem: FileSystem, path: string): unknown {
-  const status = fileSystem.status(path);
-  if (status === undefined || status.sizeBytes > MAX_SETTINGS_FILE_BYTES) return undefined;
-  const file = fileSystem.open(path, 'read');
+  const file = openIfThere(fileSystem, path);
+  if (file === undefined) return undefined;
   try {
-    const bytes = Buffer.alloc(status.sizeBytes);
+    const { sizeBytes } = file.status();
+    if (sizeBytes > MAX_SETTINGS_FILE_BYTES) return undefined;
+    const bytes = Buffer.alloc(sizeBytes);
     return JSON.parse(bytes.toString('utf8', 0, file.read(bytes, 0))) as unknown;
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;

@@ -9,7 +9,7 @@ import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import { Log, type Ack, type AppendOptions, type BatchReport, type FramedBatch } from './log.ts';
 import { LogReader } from './log-reader.ts';
-import { isDeleted, openMark, peekMark, readMark, writeMark } from './mark-file.ts';
+import { currentMark, peekMark, writeMark } from './mark-file.ts';
 import { MAX_OFFSET, RECORDS_CHUNK_BYTES } from './limits.ts';
 import { PassedPlaces } from './passed-places.ts';
 import { PayloadsSource, type RecordSource } from './record-sources.ts';
@@ -18,7 +18,7 @@ import { firstTimestampOf, listSegments } from './segment-list.ts';
 import { settleIfFree } from './settle.ts';
 import { DEFAULT_TOPIC_SETTINGS, type TopicSettings } from './settings.ts';
 import { offsetAtTime } from './time-lookup.ts';
-import { topicNotFound, type TopicContext } from './topic-directory.ts';
+import type { TopicContext } from './topic-directory.ts';
 import type { LockHold } from './topic-lock.ts';
 import { readTopicSettings, writeTopicSettings } from './topic-settings.ts';
 
@@ -178,15 +178,8 @@ export class Topic {
   }
 
   /** The high-water mark now. */
-  async mark(): Promise<HighWatermark> {
-    const file = openMark(this.#context, 'read');
-    try {
-      const mark = await readMark(this.#context, file);
-      if (isDeleted(mark)) throw topicNotFound(this.#context);
-      return mark;
-    } finally {
-      file.close();
-    }
+  mark(): Promise<HighWatermark> {
+    return currentMark(this.#context);
   }
 
   /** UUID of the topic, another for every topic ever made; undefined where topic.json is missing or unsound. */

@@ -8,6 +8,7 @@ import { setImmediate as yieldToOthers } from 'node:timers/promises';
 import {
   FastQueueError,
   lineForm,
+  monotonicMs,
   type LogReader,
   type RecordTextForm,
   type Topic,
@@ -74,12 +75,12 @@ async function waitForFirst(
   const isAtEnd = (): boolean =>
     reader.nextOffset >= reader.mark.nextOffset && reader.nextOffset < range.untilOffset;
   if (query.waitMs === 0 || !isAtEnd()) return;
-  const deadlineMs = Date.now() + query.waitMs;
+  const deadlineMs = monotonicMs() + query.waitMs;
   const { signal, release } = untilNobodyWaits(exchange, context.stopping);
   try {
     while (isAtEnd()) {
       const outcome = await reader.waitForMore({
-        timeoutMs: Math.max(0, deadlineMs - Date.now()),
+        timeoutMs: Math.max(0, deadlineMs - monotonicMs()),
         signal,
       });
       if (outcome !== 'more') break;

@@ -121,7 +121,8 @@ class EventStream {
     try {
       await this.#follow(bounds);
     } catch (error) {
-      if (error instanceof ClientGone) throw error;
+      // What nobody has foreseen is the log's to tell; the stream is cut.
+      if (!(error instanceof FastQueueError)) throw error;
       await this.#tellEnd(error);
     }
   }
@@ -160,8 +161,8 @@ class EventStream {
   }
 
   /** Damage, a topic that was deleted, a disk that fails: the last event says what it was. */
-  async #tellEnd(error: unknown): Promise<void> {
-    const isDamage = error instanceof FastQueueError && error.code === 'damaged';
+  async #tellEnd(error: FastQueueError): Promise<void> {
+    const isDamage = error.code === 'damaged';
     this.#context.metrics.countError(error);
     const { body } = problemOf(error, {
       instance: this.#exchange.path,

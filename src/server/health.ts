@@ -2,7 +2,13 @@
  * Whether the server can do its work: GET /health. A disk that was full or failed is asked again by itself, so that a
  * server comes back without anybody's help.
  */
-import { ERROR_TABLE, FastQueueError, type DataDirectory, type ErrorCode } from '../engine/index.ts';
+import {
+  ERROR_TABLE,
+  FastQueueError,
+  monotonicMs,
+  type DataDirectory,
+  type ErrorCode,
+} from '../engine/index.ts';
 import type { Exchange } from './exchange.ts';
 import { problemOf } from './problem.ts';
 
@@ -35,7 +41,7 @@ export interface HealthOptions {
 
 export class HealthCheck {
   readonly #options: HealthOptions;
-  readonly #beganMs = Date.now();
+  readonly #beganMs = monotonicMs();
   #failure: Failure | undefined;
   #checkedAtMs = -Infinity;
   #found: Promise<FastQueueError | undefined> = Promise.resolve(undefined);
@@ -64,7 +70,7 @@ export class HealthCheck {
     const { version } = this.#options;
     const facts = {
       version,
-      uptimeSeconds: Math.floor((Date.now() - this.#beganMs) / 1000),
+      uptimeSeconds: Math.floor((monotonicMs() - this.#beganMs) / 1000),
       topics: this.#topics,
     };
     if (failure === undefined) {
@@ -81,8 +87,8 @@ export class HealthCheck {
   }
 
   #check(): Promise<FastQueueError | undefined> {
-    if (Date.now() - this.#checkedAtMs < BELIEVED_MS) return this.#found;
-    this.#checkedAtMs = Date.now();
+    if (monotonicMs() - this.#checkedAtMs < BELIEVED_MS) return this.#found;
+    this.#checkedAtMs = monotonicMs();
     this.#found = this.#look();
     return this.#found;
   }

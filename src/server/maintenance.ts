@@ -2,17 +2,17 @@
  * What a server does for its data directory by itself, every minute: retention, and the rest of killed deletions. What
  * cannot be done now is done the next time.
  */
-import { FastQueueError, type DataDirectory } from '../engine/index.ts';
+import type { DataDirectory } from '../engine/index.ts';
 import { MAINTENANCE_INTERVAL_MS } from './limits.ts';
 
 export class Maintenance {
   readonly #dataDirectory: DataDirectory;
-  readonly #onFailure: (sentence: string) => void;
+  readonly #onFailure: (error: unknown) => void;
   readonly #timer: NodeJS.Timeout;
   #underWay: Promise<void> = Promise.resolve();
 
   /** Begins at once, and goes on until it is stopped. */
-  constructor(options: { dataDirectory: DataDirectory; onFailure: (sentence: string) => void }) {
+  constructor(options: { dataDirectory: DataDirectory; onFailure: (error: unknown) => void }) {
     this.#dataDirectory = options.dataDirectory;
     this.#onFailure = options.onFailure;
     this.#begin();
@@ -35,10 +35,9 @@ export class Maintenance {
   async #run(): Promise<void> {
     try {
       const { failures } = await this.#dataDirectory.maintain();
-      for (const { error } of failures) this.#onFailure(`Maintenance: ${error.message}`);
+      for (const { error } of failures) this.#onFailure(error);
     } catch (error) {
-      if (!(error instanceof FastQueueError)) throw error;
-      this.#onFailure(`Maintenance: ${error.message}`);
+      this.#onFailure(error);
     }
   }
 }

@@ -71,7 +71,7 @@ export async function openRange(
   try {
     const range = await resolveRange(topic, reader.mark, {
       spec: query.spec,
-      groupOffset: undefined,
+      group: undefined,
       isFollowing: options.isFollowing,
       clamp: query.clamp,
       clampWord: 'clamp=true',

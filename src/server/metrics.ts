@@ -5,6 +5,7 @@
 import {
   FastQueueError,
   FRAME_HEADER_BYTES,
+  monotonicMs,
   type BatchReport,
   type DataDirectory,
   type ErrorCode,
@@ -175,8 +176,8 @@ function registerGauges(
   let looked: { atMs: number; statuses: Promise<TopicStatus[]> } | undefined;
   const look = (): Promise<TopicStatus[]> => {
     // Once for all gauges of one answer.
-    if (looked === undefined || Date.now() - looked.atMs > SAME_ANSWER_MS) {
-      looked = { atMs: Date.now(), statuses: readableStatuses(dataDirectory) };
+    if (looked === undefined || monotonicMs() - looked.atMs > SAME_ANSWER_MS) {
+      looked = { atMs: monotonicMs(), statuses: readableStatuses(dataDirectory) };
     }
     return looked.statuses;
   };

@@ -7,8 +7,11 @@ import {
   LinesSource,
   NotAPayload,
   payloadFromJson,
+  PayloadsSource,
+  refuseUnfit,
   type Ack,
   type AppendOptions,
+  type RecordSource,
 } from '../engine/index.ts';
 import type { Exchange } from './exchange.ts';
 import { MAX_LIMIT, SMALL_BODY_BYTES } from './limits.ts';
@@ -62,21 +65,30 @@ function append(context: ServerContext, publication: Publication): Promise<Ack> 
     case NDJSON_MEDIA_TYPE: {
       // A few lines share a batch with what others post; many are framed at once and go alone.
       if (body.byteCount > SMALL_BODY_BYTES) {
-        return context.topics.append(name, (topic) => context.lines.append(topic, body, condition));
+        return context.topics.append(
+          name,
+          (topic) => context.lines.append(topic, body, condition),
+          condition,
+        );
       }
-      const lines = new LinesSource(wholeOf(body));
-      return context.topics.append(name, (topic) => topic.appendSource(lines, condition));
+      return appendSource(context, publication, new LinesSource(wholeOf(body)));
     }
-    case RECORDS_MEDIA_TYPE: {
-      const payloads = parseRecords(wholeOf(body));
-      return context.topics.append(name, (topic) => topic.append(payloads, condition));
-    }
+    case RECORDS_MEDIA_TYPE:
+      return appendSource(context, publication, new PayloadsSource(parseRecords(wholeOf(body))));
     case undefined:
-    default: {
-      const payload = wholeOf(body);
-      return context.topics.append(name, (topic) => topic.append([payload], condition));
-    }
+    default:
+      return appendSource(context, publication, new PayloadsSource([wholeOf(body)]));
   }
+}
+
+/** What is refused in any case is refused before a topic is made for it. */
+function appendSource(
+  context: ServerContext,
+  { name, condition }: Publication,
+  source: RecordSource,
+): Promise<Ack> {
+  refuseUnfit(name, source);
+  return context.topics.append(name, (topic) => topic.appendSource(source, condition), condition);
 }
 
 function wholeOf({ chunks }: RequestBody): Buffer {

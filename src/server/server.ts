@@ -6,7 +6,7 @@ import { setMaxListeners } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP, Server as NetServer, type AddressInfo, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { FastQueueError, type DataDirectory } from '../engine/index.ts';
+import { FastQueueError, monotonicMs, type DataDirectory } from '../engine/index.ts';
 import { ClientGone, Exchange } from './exchange.ts';
 import { cutWhenStalled } from './flow.ts';
 import { Gate, PREFLIGHT_HEADERS } from './gate.ts';
@@ -120,8 +120,9 @@ export class FastQueueServer {
       ? undefined
       : new Maintenance({
           dataDirectory,
-          onFailure: (sentence) => {
-            options.log.warn(sentence);
+          onFailure: (error) => {
+            if (error instanceof FastQueueError) options.log.warn(`Maintenance: ${error.message}`);
+            else options.log.failure(error);
           },
         });
   }
@@ -211,7 +212,7 @@ export class FastQueueServer {
   #listen(): Promise<void> {
     const { host, port } = this.#options;
     return new Promise((resolve, reject) => {
-      this.#server.once('error', (error: NodeJS.ErrnoException) => {
+      const refuse = (error: NodeJS.ErrnoException): void => {
         reject(
           new FastQueueError(
             'address_unavailable',
@@ -219,8 +220,14 @@ export class FastQueueServer {
             { cause: error },
           ),
         );
-      });
+      };
+      this.#server.once('error', refuse);
       this.#server.listen({ host, port }, () => {
+        this.#server.off('error', refuse);
+        // A connection that could not be accepted is no reason to end.
+        this.#server.on('error', (error) => {
+          this.#options.log.failure(error);
+        });
         const { address } = this.#address;
         this.#gate = new Gate({
           boundNames: [host, address],
@@ -249,7 +256,7 @@ export class FastQueueServer {
       // That answer was the last of its connection: what nobody would be told of is not done.
       if (!request.socket.writable) return;
     }
-    const beganMs = performance.now();
+    const beganMs = monotonicMs();
     const exchange = new Exchange(request, response, this.#stop.signal);
     if (options.awaitsContinue === true) exchange.awaitsContinue = true;
     let route: Route | undefined;
@@ -264,7 +271,7 @@ export class FastQueueServer {
     } catch (error) {
       this.#fail(exchange, error, route);
     }
-    this.#note(exchange, { route, durationMs: performance.now() - beganMs });
+    this.#note(exchange, { route, durationMs: monotonicMs() - beganMs });
   }
 
   /** What every request passes before anything is done for it. */

@@ -2,7 +2,13 @@
  * Topics that are open for append, by name, so that posts share batches and syncs. A topic outlives what other processes
  * do to it: its log follows settings and replaced files by itself, and one that was deleted is opened anew by name.
  */
-import { FastQueueError, type Ack, type DataDirectory, type Topic } from '../engine/index.ts';
+import {
+  FastQueueError,
+  type Ack,
+  type AppendOptions,
+  type DataDirectory,
+  type Topic,
+} from '../engine/index.ts';
 import { MAX_OPEN_TOPICS } from './limits.ts';
 
 interface OpenTopic {
@@ -31,10 +37,15 @@ export class TopicCache {
    * Appends to the topic of that name, making it if there is none and that is allowed.
    *
    * @param run may be called twice: once more where the topic was deleted meanwhile
+   * @param condition that `run` goes by
    * @throws FastQueueError whatever opening and appending throw
    */
-  async append(name: string, run: (topic: Topic) => Promise<Ack>): Promise<Ack> {
-    const entry = this.#open.get(name) ?? this.#openTopic(name);
+  async append(
+    name: string,
+    run: (topic: Topic) => Promise<Ack>,
+    condition: AppendOptions = {},
+  ): Promise<Ack> {
+    const entry = this.#open.get(name) ?? this.#openTopic(name, condition);
     try {
       return await this.#appendTo(entry, run);
     } catch (error) {
@@ -42,7 +53,7 @@ export class TopicCache {
       await this.#close(name, entry);
       if (error.code === 'topic_not_found' && !this.#mayCreate) throw error;
     }
-    return this.#appendTo(this.#open.get(name) ?? this.#openTopic(name), run);
+    return this.#appendTo(this.#open.get(name) ?? this.#openTopic(name, condition), run);
   }
 
   async #appendTo(entry: OpenTopic, run: (topic: Topic) => Promise<Ack>): Promise<Ack> {
@@ -55,7 +66,8 @@ export class TopicCache {
     }
   }
 
-  #openTopic(name: string): OpenTopic {
+  #openTopic(name: string, condition: AppendOptions): OpenTopic {
+    if (this.#mayCreate) this.#dataDirectory.refuseUnmet(name, condition);
     this.#makeRoom();
     const opening = this.#dataDirectory.openTopic(name, {
       mode: 'append',
@@ -83,7 +95,8 @@ export class TopicCache {
       const isIdle = candidate[1].appendCount === 0 && candidate[1].topic !== undefined;
       if (isIdle && candidate[1].lastUse < (oldest?.[1].lastUse ?? Infinity)) oldest = candidate;
     }
-    if (oldest !== undefined) void this.forget(oldest[0]);
+    // One that cannot be closed properly is forgotten all the same.
+    if (oldest !== undefined) this.forget(oldest[0]).catch(() => undefined);
   }
 
   /** Closes the topic if it is open: appends under way finish first. */

@@ -3,6 +3,7 @@
  * every change in turn. What was acknowledged is there afterwards, and what was refused is not.
  */
 import { expect } from 'chai';
+import { appendFileSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { FastQueueError } from '../../src/engine/errors.ts';
 import type { Topic } from '../../src/engine/topic.ts';
 import { FaultyFileSystem, type Fault } from '../support/faulty-file-system.ts';
@@ -80,4 +81,62 @@ describe('a log on a failing disk', () => {
       });
     }
   }
+});
+
+describe('a store that a writer opens', () => {
+  const scratch = ScratchTopic.forEach(1);
+
+  /** One more record in the store, of which the mark says nothing: its writer died before the mark. */
+  async function leaveTail(): Promise<{ markedBytes: number }> {
+    const markedBytes = scratch.storeBytes();
+    const mark = readFileSync(scratch.path('high-watermark'));
+    await scratch.fill(1);
+    writeFileSync(scratch.path('high-watermark'), mark);
+    return { markedBytes };
+  }
+
+  it('is believed no further than its mark once its first sync has failed, however well it reads back', async () => {
+    const { markedBytes } = await leaveTail();
+    const fileSystem = new FaultyFileSystem();
+    fileSystem.failNext('sync', '.store');
+    const refused: unknown = await scratch
+      .dataDirectory(fileSystem)
+      .openTopic(TOPIC, { mode: 'append' })
+      .catch((error: unknown) => error);
+    expect(refused).to.have.property('code', 'io_error');
+    expect(fileSystem.openCount).to.equal(0);
+    expect(scratch.storeBytes()).to.equal(markedBytes);
+    const topic = await scratch.open();
+    expect(topic.expectedNextOffset).to.equal(1);
+    await topic.close();
+  });
+
+  it('is not made longer by that where it is shorter than its mark says', async () => {
+    truncateSync(scratch.path('00000000000000000000.store'), 100);
+    const fileSystem = new FaultyFileSystem();
+    fileSystem.failNext('sync', '.store');
+    const refused: unknown = await scratch
+      .dataDirectory(fileSystem)
+      .openTopic(TOPIC, { mode: 'append' })
+      .catch((error: unknown) => error);
+    expect(refused).to.have.property('code', 'io_error');
+    expect(scratch.storeBytes()).to.equal(100);
+  });
+
+  it('keeps a tail that quarantine has no room for, and leaves nothing of the attempt there', async () => {
+    appendFileSync(scratch.path('00000000000000000000.store'), 'half a record');
+    const sizeBytes = scratch.storeBytes();
+    const fileSystem = new FaultyFileSystem();
+    fileSystem.failNext('sync', 'manifest.json');
+    const refused: unknown = await scratch
+      .dataDirectory(fileSystem)
+      .openTopic(TOPIC, { mode: 'append' })
+      .catch((error: unknown) => error);
+    expect(refused).to.have.property('code', 'io_error');
+    expect(scratch.storeBytes()).to.equal(sizeBytes);
+    expect(readdirSync(scratch.path('quarantine'))).to.deep.equal([]);
+    await (await scratch.open()).close();
+    expect(scratch.storeBytes()).to.be.lessThan(sizeBytes);
+    expect(readdirSync(scratch.path('quarantine'))).to.have.length(1);
+  });
 });

@@ -53,6 +53,9 @@ describe('parseOffsetSpec', () => {
     '@yesterday',
     's@',
     ' 1',
+    'constructor',
+    '__proto__',
+    'toString:5',
   ];
   for (const text of refused) {
     it(`refuses ${JSON.stringify(text)}`, () => {

@@ -44,6 +44,20 @@ describe('TopicLock', () => {
     expect(served).to.deep.equal([0, 1, 2, 3, 4]);
   });
 
+  it('is free again after an error met at the moment it was had at once', async () => {
+    const fileSystem = new BlindFileSystem();
+    const lock = TopicLock.open(scratch.context(fileSystem));
+    const other = fileSystem.open(scratch.path('high-watermark'), 'update');
+    fileSystem.isBlind = true;
+    let refusal: unknown;
+    await lock.acquire(1000).catch((error: unknown) => (refusal = error));
+    expect(refusal).to.have.property('code', 'io_error');
+    expect(() => lock.tryAcquire()).to.throw(FastQueueError);
+    expect(other.tryLock(), 'nobody holds it').to.equal(true);
+    other.close();
+    lock.close();
+  });
+
   it('is free again after an error met when a long wait was over, and only who waited is told', async () => {
     const fileSystem = new BlindFileSystem();
     const context = scratch.context(fileSystem);

@@ -104,7 +104,7 @@ async function openReader(
   }
   const range = await resolveRange(topic, probe.mark, {
     spec: request.spec,
-    groupOffset: group?.nextOffset,
+    group: group?.nextOffset === undefined ? undefined : { name: group.name, nextOffset: group.nextOffset },
     isFollowing: isWaiting(request),
     clamp: request.clamp,
     clampWord: '--clamp',

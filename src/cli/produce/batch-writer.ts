@@ -4,7 +4,14 @@
  *
  * Always: at most one append is under way; an acknowledged batch is durable; after a failure nothing more is started.
  */
-import { KERNEL_OUTPUT, type Ack, type Kernel, type Region, type Topic } from '../../engine/index.ts';
+import {
+  KERNEL_OUTPUT,
+  monotonicMs,
+  type Ack,
+  type Kernel,
+  type Region,
+  type Topic,
+} from '../../engine/index.ts';
 
 /** Where in the input somebody would go on who has everything before. */
 export interface InputPosition {
@@ -32,6 +39,8 @@ interface OpenBatch {
   /** Both are guesses until the batch is stored, and cost one pass of the kernel where they were wrong. */
   firstOffset: number;
   timestamp: number;
+  /** When its first record came, whatever is done to the clock. */
+  beganMs: number;
   recordCount: number;
   end: number;
   /** Behind its last record. */
@@ -97,6 +106,7 @@ export class BatchWriter {
     if (batch.recordCount === 0) {
       batch.firstOffset = this.#predictedOffset;
       batch.timestamp = Date.now();
+      batch.beganMs = monotonicMs();
     }
     const limit = Math.max(batch.end, Math.min(batch.slot.end, batch.slot.start + this.#options.batchBytes));
     return {
@@ -147,7 +157,7 @@ export class BatchWriter {
   pause(): void {
     this.#isPaused = true;
     if (this.isEmpty || this.#underWay !== undefined || this.#failure !== undefined) return;
-    const waitMs = this.#batch.timestamp + this.#options.lingerMs - Date.now();
+    const waitMs = this.#batch.beganMs + this.#options.lingerMs - monotonicMs();
     if (waitMs <= 0) {
       this.#start();
       return;
@@ -174,6 +184,7 @@ export class BatchWriter {
       slot,
       firstOffset: this.#predictedOffset,
       timestamp: 0,
+      beganMs: 0,
       recordCount: 0,
       end: slot.start,
       inputPosition: this.#stored.inputPosition,

@@ -4,14 +4,11 @@
  * takes the line away first; once all is done there is no line, and so nothing to wait for.
  */
 import type { Ora } from 'ora';
-import { formatSize } from '../../engine/index.ts';
+import { formatSize, monotonicMs } from '../../engine/index.ts';
 
 const FIRST_SHOWN_MS = 1000;
 const REFRESH_MS = 200;
 const ENDING_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
-
-/** As performance.now, for which Node loads a module of its own. */
-const monotonicMs = (): number => process.uptime() * 1000;
 
 export class Progress {
   /** Bytes there are to do; undefined where nobody knows. */

@@ -7,17 +7,18 @@
  * Dropping needs no free space and comes first. At most one merged segment stands beside the log at a time. Never touches
  * the active segment, and rewrites no damaged one.
  */
-import { listSealed, notStill, type DamagedPlace } from './list.ts';
-import { mostIndexBytes } from './index-entries.ts';
+import { setImmediate as letOthersRun } from 'node:timers/promises';
+import { listSealed, notStill, type DamagedPlace, type SealedSegment } from './list.ts';
+import { isIndexComplete, mostIndexBytes } from './index-entries.ts';
 import { planCompaction, type CompactPlan, type CompactPolicy, type Rewrite } from './plan.ts';
 import { prepareIndex, prepareStore, type PreparedSegment, type PrepareOptions } from './prepare.ts';
 import { switchIndexes, switchStore } from './switch.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import { listLeftovers, removeLeftovers, type Leftover } from '../leftovers.ts';
 import { DEFAULT_MERGE_BELOW_BYTES } from '../limits.ts';
+import { currentMark } from '../mark-file.ts';
 import {
   applyRetention,
-  currentMark,
   previewRetention,
   withMaintenanceLock,
   type RetentionOptions,
@@ -124,6 +125,11 @@ async function nothingDone(context: TopicContext, options: CompactOptions): Prom
   };
 }
 
+interface PlannedWork extends CompactPlan {
+  /** Kept segments that get a new index. */
+  readonly reindexes: readonly SealedSegment[];
+}
+
 class Compaction {
   readonly #context: TopicContext;
   readonly #settings: TopicSettings;
@@ -192,20 +198,31 @@ class Compaction {
   }
 
   /** @param startOffset where the log will begin once what is to be dropped is gone */
-  async #plan(startOffset?: number): Promise<CompactPlan> {
+  async #plan(startOffset?: number): Promise<PlannedWork> {
     const list = await listSealed(this.#context, {
-      indexIntervalBytes: this.#settings.indexIntervalBytes,
       startOffset,
       onTotal: this.#options.onTotal ?? (() => undefined),
       onBytes: this.#options.onBytes ?? (() => undefined),
     });
     const plan = planCompaction(list, policyOf(this.#settings, this.#options));
     this.#options.onTotal?.(plan.rewrites.reduce((sum, { bytesBefore }) => sum + bytesBefore, 0));
-    return plan;
+    return { ...plan, reindexes: await this.#withoutIndex(plan.kept) };
+  }
+
+  /** Those whose index has a wrong entry, or lacks one. Others run in between: an index has a million entries. */
+  async #withoutIndex(segments: readonly SealedSegment[]): Promise<SealedSegment[]> {
+    const intervalBytes = this.#settings.indexIntervalBytes;
+    const found: SealedSegment[] = [];
+    for (const segment of segments) {
+      await letOthersRun();
+      if (!isIndexComplete(this.#context, { baseOffset: segment.baseOffset, intervalBytes }))
+        found.push(segment);
+    }
+    return found;
   }
 
   /** `changed`: the log is no longer what was planned. What was done until then is done. */
-  async #carryOut(plan: CompactPlan): Promise<NoRoom[] | 'changed'> {
+  async #carryOut(plan: PlannedWork): Promise<NoRoom[] | 'changed'> {
     const noRoom: NoRoom[] = [];
     let { generation } = plan;
     for (const rewrite of plan.rewrites) {
@@ -250,7 +267,7 @@ class Compaction {
     }
   }
 
-  async #reindex(segments: CompactPlan['reindexes'], generation: number): Promise<number | undefined> {
+  async #reindex(segments: readonly SealedSegment[], generation: number): Promise<number | undefined> {
     const prepared: PreparedSegment[] = [];
     try {
       for (const segment of segments) {

@@ -4,14 +4,13 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { FrameCompactor, type FrameOutput } from './frames.ts';
-import { isIndexComplete } from './index-entries.ts';
 import { scanWhole } from './scan.ts';
 import { commandLine } from '../command-line.ts';
 import { FastQueueError } from '../errors.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import type { FileStatus } from '../io/file-system.ts';
 import { headerAt } from '../damage-scan.ts';
-import { currentMark } from '../retention.ts';
+import { currentMark } from '../mark-file.ts';
 import { listSegments, openStoreIfThere, type LogSegment } from '../segment-list.ts';
 import { storePath, type TopicContext } from '../topic-directory.ts';
 
@@ -36,8 +35,6 @@ export interface SealedSegment {
   readonly lastTimestamp: number;
   /** Where it is damaged, or does not meet the next; undefined where it is sound. */
   readonly damage: DamagedPlace | undefined;
-  /** Looks at the index: true where every entry is right and none is missing. */
-  readonly isIndexSound: () => boolean;
 }
 
 export interface SealedList {
@@ -49,7 +46,6 @@ export interface SealedList {
 }
 
 export interface ListSealedOptions {
-  readonly indexIntervalBytes: number;
   /** List as if the log began here: dropping what lies before is planned already. */
   readonly startOffset?: number | undefined;
   /** Told how many bytes of stores there are to read, then how many were read since it was told last. */
@@ -151,7 +147,6 @@ async function readSealed(
       firstTimestamp: headerAt(store, 0)?.timestamp ?? -Infinity,
       lastTimestamp: scan.lastTimestamp,
       damage: isSound ? undefined : { path, position: scan.endPosition, offset: scan.nextOffset },
-      isIndexSound: () => isIndexComplete(context, { baseOffset, intervalBytes: options.indexIntervalBytes }),
     };
   } finally {
     store.close();

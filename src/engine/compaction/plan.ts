@@ -1,6 +1,6 @@
 /**
- * What compact does to the sealed segments of a log: which are merged, which are written again without filler, which get
- * a new index. Pure; `--dry-run` prints it.
+ * What compact does to the sealed segments of a log: which are merged, which are written again without filler, which stay
+ * and may need a new index. Pure; `--dry-run` prints it.
  */
 import type { DamagedPlace, SealedList, SealedSegment } from './list.ts';
 
@@ -25,8 +25,8 @@ export interface CompactPlan {
   /** Generation that the plan was made under. */
   readonly generation: number;
   readonly rewrites: readonly Rewrite[];
-  /** Segments that stay and get a new index. */
-  readonly reindexes: readonly SealedSegment[];
+  /** Sound segments whose stores stay. */
+  readonly kept: readonly SealedSegment[];
   /** What is left alone because it is damaged. */
   readonly damaged: readonly DamagedPlace[];
 }
@@ -34,17 +34,17 @@ export interface CompactPlan {
 /** Neighbours are taken together in order, each group as large as the policy lets it be. */
 export function planCompaction(list: SealedList, policy: CompactPolicy): CompactPlan {
   const rewrites: Rewrite[] = [];
-  const reindexes: SealedSegment[] = [];
+  const kept: SealedSegment[] = [];
   for (const group of groupsOf(list.segments, policy)) {
     const rewrite = rewriteOf(group);
     if (group.length > 1 || rewrite.bytesAfter < rewrite.bytesBefore) rewrites.push(rewrite);
-    else reindexes.push(...group.filter((segment) => !segment.isIndexSound()));
+    else kept.push(...group);
   }
   const places = [list.damage, ...list.segments.map(({ damage }) => damage)];
   return {
     generation: list.generation,
     rewrites,
-    reindexes,
+    kept,
     damaged: places.filter((place) => place !== undefined),
   };
 }

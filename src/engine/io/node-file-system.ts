@@ -113,8 +113,11 @@ class NodeFileHandle implements FileHandle {
     if (this.#closed) return;
     this.#closed = true;
     attempt('close', this.path, () => {
-      if (this.#durableFd !== undefined) fs.closeSync(this.#durableFd);
-      fs.closeSync(this.#fd);
+      try {
+        if (this.#durableFd !== undefined) fs.closeSync(this.#durableFd);
+      } finally {
+        fs.closeSync(this.#fd);
+      }
     });
   }
 

@@ -17,7 +17,6 @@ function segments(...changes: (Partial<SealedSegment> & { sizeBytes?: number })[
     firstTimestamp: number * 1000,
     lastTimestamp: number * 1000 + 999,
     damage: undefined,
-    isIndexSound: () => true,
     ...change,
   }));
 }
@@ -59,20 +58,20 @@ describe('planCompaction', () => {
 
   it('merges and shortens nothing that is damaged, and names it', () => {
     const damage = { path: 'x', position: 3, offset: 12 };
-    const list = segments({}, { damage, compactBytes: 1, isIndexSound: () => false }, {}, {});
+    const list = segments({}, { damage, compactBytes: 1 }, {}, {});
     expect(rewritten(list)).to.deep.equal([[20, 30]]);
     expect(plan(list).damaged).to.deep.equal([damage]);
-    expect(plan(list).reindexes).to.deep.equal([]);
+    expect(plan(list).kept.map(({ baseOffset }) => baseOffset)).to.deep.equal([0]);
   });
 
   it('writes a segment again that has filler, also by itself', () => {
     expect(rewritten(segments({}, { compactBytes: 99 }, {}), { mergeBelowBytes: 0 })).to.deep.equal([[10]]);
   });
 
-  it('makes the index anew where a segment stays and its index does not check out', () => {
-    const list = segments({}, { isIndexSound: () => false });
-    const bases = plan(list, { mergeBelowBytes: 0 }).reindexes.map(({ baseOffset }) => baseOffset);
-    expect(bases).to.deep.equal([10]);
+  it('keeps every other segment, whose index is then looked at', () => {
+    const list = segments({}, { compactBytes: 99 }, {});
+    const bases = plan(list, { mergeBelowBytes: 0 }).kept.map(({ baseOffset }) => baseOffset);
+    expect(bases).to.deep.equal([0, 20]);
   });
 
   it('carries the generation that it was made under', () => {

@@ -1,4 +1,4 @@
-// What wasm-kernel.ts sees of the module. AssemblyScript; built by scripts/build-kernel.js.
+// What wasm-kernel.ts sees of the module. AssemblyScript; built by scripts/compile-kernel.js.
 export { DELIMITER_AT, RESULT_AT, TABLES_AT } from './layout';
 export { initialise } from './crc32';
 export { emitText } from './emit-text';
