@@ -9,7 +9,7 @@ import { nearestName } from '../engine/index.ts';
 import { forgiveClosedStderr } from './messages.ts';
 import { drainOutputs } from './output.ts';
 import { asksForJson, reportError, usageError } from './report-error.ts';
-import { hasBeenStopped } from './stop-signal.ts';
+import { stopStatus } from './stop-signal.ts';
 
 /** Command id (`topics:show`) → its module. */
 export type CommandLoaders = Readonly<Record<string, () => Promise<{ default: Command.Class }>>>;
@@ -29,7 +29,7 @@ export async function main(argv: string[], loaders: CommandLoaders, root: string
   } catch (error) {
     process.exitCode = reportError(error, { isJson: asksForJson(argv) });
   }
-  if (hasBeenStopped()) setTimeout(() => process.exit(), DRAIN_AFTER_SIGNAL_MS);
+  if (stopStatus() !== undefined) setTimeout(() => process.exit(), DRAIN_AFTER_SIGNAL_MS);
   await drainOutputs();
   // A wait for a lock cannot be cancelled, nor a read of a terminal: both would keep the process alive.
   process.exit();

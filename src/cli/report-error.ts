@@ -3,7 +3,7 @@
  * of stderr, and an exit status that is the same either way. Never a stack trace, unless FASTQUEUE_DEBUG asks for one.
  */
 import { FastQueueError } from '../engine/index.ts';
-import { exitStatusOf } from './exit-status.ts';
+import { EXIT, exitStatusOf } from './exit-status.ts';
 import { writeSentence, writeStderr } from './messages.ts';
 
 /** Says what went wrong and returns the exit status. */
@@ -13,6 +13,16 @@ export function reportError(error: unknown, options: { isJson: boolean }): numbe
   else writeSentence(sentenceOf(error));
   if (process.env['FASTQUEUE_DEBUG'] !== undefined && error instanceof Error) writeStderr(error.stack ?? '');
   return exitStatus;
+}
+
+/**
+ * Says everything that went wrong where one failure kept nobody from going on, and sets the exit status: that of damage,
+ * if any was found, so that a script which asks for it does not miss it; else that of the first failure.
+ */
+export function reportFailures(failures: readonly unknown[], options: { isJson: boolean }): void {
+  const statuses = failures.map((failure) => reportError(failure, options));
+  if (process.exitCode === EXIT.damage) return;
+  process.exitCode = statuses.includes(EXIT.damage) ? EXIT.damage : (statuses[0] ?? process.exitCode);
 }
 
 function sentenceOf(error: unknown): string {

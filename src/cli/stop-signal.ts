@@ -4,44 +4,32 @@
  */
 import { EXIT } from './exit-status.ts';
 
-export interface StopSignal {
-  /** Aborted by the first signal. */
-  readonly signal: AbortSignal;
-  /** The exit status that the signal asks for; undefined while none has come. */
-  readonly exitStatus: number | undefined;
-}
-
 const STATUS_OF = { SIGHUP: EXIT.hungUp, SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
 
-class ProcessStopSignal implements StopSignal {
-  readonly #controller = new AbortController();
-  exitStatus: number | undefined;
+let asked: AbortController | undefined;
+let status: number | undefined;
 
-  constructor() {
-    for (const name of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) {
-      process.on(name, () => {
-        // Whoever asks twice does not want to wait.
-        if (this.exitStatus !== undefined) process.exit(STATUS_OF[name]);
-        this.exitStatus = STATUS_OF[name];
-        this.#controller.abort();
-      });
-    }
+/**
+ * Begins to listen: what it returns is aborted by the first signal, and the same for everybody who asks. Not to be called
+ * before there is something to finish, since whoever still waits for a lock can be ended as they are.
+ */
+export function listenForStop(): AbortSignal {
+  asked ??= listen();
+  return asked.signal;
+}
+
+function listen(): AbortController {
+  const controller = new AbortController();
+  for (const name of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) {
+    process.on(name, () => {
+      // Whoever asks twice does not want to wait.
+      if (status !== undefined) process.exit(STATUS_OF[name]);
+      status = STATUS_OF[name];
+      controller.abort();
+    });
   }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
+  return controller;
 }
 
-let listening: ProcessStopSignal | undefined;
-
-/** Begins to listen; the same object for everybody who asks. */
-export function listenForStop(): StopSignal {
-  listening ??= new ProcessStopSignal();
-  return listening;
-}
-
-/** True when a signal has asked the process to stop: then nobody waits long for a reader of its output. */
-export function hasBeenStopped(): boolean {
-  return listening?.exitStatus !== undefined;
-}
+/** The exit status that a signal has asked for; undefined while none has come. */
+export const stopStatus = (): number | undefined => status;

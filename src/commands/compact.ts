@@ -7,6 +7,7 @@ import { BaseCommand } from '../cli/base-command.ts';
 import { resolveCommandSettings, settingFlag } from '../cli/command-settings.ts';
 import { compactTopics, parseBefore, statusOfCompact } from '../cli/compact/compact.ts';
 import { valueFlag } from '../cli/flags.ts';
+import { reportFailures } from '../cli/report-error.ts';
 import { widthOf } from '../cli/views/columns.ts';
 import { compactAsJson, compactText, deletionsText } from '../cli/views/compact-view.ts';
 import { settingsTable } from '../cli/views/settings-view.ts';
@@ -51,6 +52,7 @@ export default class Compact extends BaseCommand {
     const flagNames = ['retain-age', 'retain-bytes', 'before', 'merge-below'];
     const view = { place: this, flags: this.given(...flagNames), columns: widthOf(process.stdout) };
     const progress = this.progress('compacting');
+    const failures: unknown[] = [];
     try {
       const work = { directory, topics: argv as string[] };
       const options = {
@@ -60,6 +62,7 @@ export default class Compact extends BaseCommand {
         before: flags.before,
         mergeBelowBytes: merge?.source === 'default' ? undefined : merge?.value,
         progress,
+        onFailure: (error: unknown) => failures.push(error),
       };
       for await (const done of compactTopics(work, options)) {
         if (done.type === 'deletions') {
@@ -72,5 +75,6 @@ export default class Compact extends BaseCommand {
     } finally {
       progress.stop();
     }
+    reportFailures(failures, { isJson: flags.json });
   }
 }

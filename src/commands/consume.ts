@@ -10,7 +10,7 @@ import { parseRecordFormat } from '../cli/consume/record-format.ts';
 import { parseTerminator } from '../cli/delimiter.ts';
 import { countFlag, durationFlag, NUL_CHAR, valueFlag } from '../cli/flags.ts';
 import { stdout } from '../cli/output.ts';
-import { listenForStop } from '../cli/stop-signal.ts';
+import { listenForStop, stopStatus } from '../cli/stop-signal.ts';
 
 export default class Consume extends BaseCommand {
   static override summary = 'Write the records of a topic to standard output.';
@@ -72,7 +72,6 @@ export default class Consume extends BaseCommand {
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Consume);
-    const stop = listenForStop();
     const progress = this.progress('reading', { isWanted: !flags.follow && !process.stdout.isTTY });
     const report = await consume({
       dataDirectory: this.openDataDirectory(flags, { forWriting: flags.group !== undefined }),
@@ -91,10 +90,10 @@ export default class Consume extends BaseCommand {
         this.messages.warn(sentence);
       },
       progress,
-      signal: stop.signal,
+      listenForStop,
     }).finally(() => {
       progress.stop();
     });
-    reportConsume(report, { messages: this.messages, maxCount: flags.count, stopStatus: stop.exitStatus });
+    reportConsume(report, { messages: this.messages, maxCount: flags.count, stopStatus: stopStatus() });
   }
 }

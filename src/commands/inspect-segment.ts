@@ -77,13 +77,12 @@ export default class InspectSegment extends BaseCommand {
 
 /** `A:B`, `A:`, `:B`, or `A` alone for one. */
 function parseRange(text: string): Range {
-  const match = /^(\d{0,16})(:?)(\d{0,16})$/.exec(text);
-  if (match === null || text === '' || text === ':')
+  const [, from = '', colon = '', to = ''] = /^(\d{0,16})(:?)(\d{0,16})$/.exec(text) ?? [];
+  const range = { from: Number(from), to: to === '' ? Infinity : Number(to) };
+  if (from + to === '' || range.to < range.from)
     throw new FastQueueError(
       'invalid_argument',
-      `${JSON.stringify(text)} is not a range: write A:B, A: or :B.`,
+      `${JSON.stringify(text)} is not a range: write A:B, A: or :B, with B not before A.`,
     );
-  const [, from = '', colon, to = ''] = match;
-  if (colon === '') return { from: Number(from), to: Number(from) + 1 };
-  return { from: Number(from), to: to === '' ? Infinity : Number(to) };
+  return colon === '' ? { from: range.from, to: range.from + 1 } : range;
 }

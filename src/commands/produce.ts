@@ -10,7 +10,7 @@ import { countFlag, NUL_CHAR, valueFlag } from '../cli/flags.ts';
 import { stdout } from '../cli/output.ts';
 import { acknowledger, refuseContradictions, reportProduce } from '../cli/produce/report-produce.ts';
 import { produce } from '../cli/produce/produce.ts';
-import { listenForStop } from '../cli/stop-signal.ts';
+import { listenForStop, stopStatus } from '../cli/stop-signal.ts';
 import { settingsTable } from '../cli/views/settings-view.ts';
 
 export default class Produce extends BaseCommand {
@@ -76,7 +76,6 @@ export default class Produce extends BaseCommand {
     });
     if (flags['print-config'])
       return this.print(flags.json ? { type: 'config', settings: inForce } : settingsTable(inForce));
-    const stop = listenForStop();
     const progress = this.progress('storing');
     const report = await produce({
       ...values,
@@ -90,10 +89,10 @@ export default class Produce extends BaseCommand {
       teeTo: flags.tee ? stdout() : undefined,
       onAck: acknowledger(ack, stdout()),
       progress,
-      signal: stop.signal,
+      listenForStop,
     }).finally(() => {
       progress.stop();
     });
-    reportProduce(report, { messages: this.messages, ack, stopStatus: stop.exitStatus });
+    reportProduce(report, { messages: this.messages, ack, stopStatus: stopStatus() });
   }
 }

@@ -6,6 +6,7 @@ import { string as argument } from '@oclif/core/args';
 import { BaseCommand } from '../cli/base-command.ts';
 import { EXIT } from '../cli/exit-status.ts';
 import { listRuns, purgeRun, recoverTopics, undoRun } from '../cli/recover/recover.ts';
+import { reportFailures } from '../cli/report-error.ts';
 import { widthOf } from '../cli/views/columns.ts';
 import { recoverAsJson, recoverText, runAsJson, runsText, undoText } from '../cli/views/recover-view.ts';
 
@@ -75,12 +76,16 @@ export default class Recover extends BaseCommand {
 
   async #recover(
     work: Parameters<typeof recoverTopics>[0],
-    options: Omit<Parameters<typeof recoverTopics>[1], 'progress'> & { isJson: boolean },
+    options: Omit<Parameters<typeof recoverTopics>[1], 'progress' | 'onFailure'> & { isJson: boolean },
   ): Promise<void> {
     const view = { place: this, flags: this.given('try-bitflip'), columns: widthOf(process.stdout) };
     const progress = this.progress('reading');
+    const failures: unknown[] = [];
+    const onFailure = (error: unknown): void => {
+      failures.push(error);
+    };
     try {
-      for await (const report of recoverTopics(work, { ...options, progress })) {
+      for await (const report of recoverTopics(work, { ...options, progress, onFailure })) {
         await this.print(options.isJson ? recoverAsJson(report) : recoverText(report, view));
         if (options.dryRun && report.repairs.length > 0) process.exitCode = EXIT.damage;
         if (!options.dryRun && report.lost.length > 0) process.exitCode = EXIT.recoveredWithLoss;
@@ -88,5 +93,6 @@ export default class Recover extends BaseCommand {
     } finally {
       progress.stop();
     }
+    reportFailures(failures, { isJson: options.isJson });
   }
 }

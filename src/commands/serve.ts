@@ -54,7 +54,6 @@ export default class Serve extends BaseCommand {
     if (flags['print-config'])
       return this.print(flags.json ? { type: 'config', settings: inForce } : settingsTable(inForce));
     const log = new ServeLog({ format: flags.log, wantsRequests: flags.verbose });
-    const stop = listenForStop();
     await serve({
       ...values,
       openDataDirectory: (overrides) => this.openDataDirectory(flags, { overrides }),
@@ -69,7 +68,7 @@ export default class Serve extends BaseCommand {
         this.print(
           flags.json ? { type: 'listening', url, host, port, pid: process.pid } : `listening on ${url}`,
         ),
-      signal: stop.signal,
+      signal: listenForStop(),
     });
   }
 }

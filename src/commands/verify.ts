@@ -7,6 +7,7 @@ import { BaseCommand } from '../cli/base-command.ts';
 import { EXIT } from '../cli/exit-status.ts';
 import { jobsFlag } from '../cli/flags.ts';
 import { defaultJobs, storeBytes } from '../cli/jobs.ts';
+import { reportFailures } from '../cli/report-error.ts';
 import { widthOf } from '../cli/views/columns.ts';
 import { verifyAsJson, verifyText } from '../cli/views/verify-view.ts';
 import { verifyTopic, type VerifyReport } from '../engine/index.ts';
@@ -56,7 +57,7 @@ export default class Verify extends BaseCommand {
     } finally {
       progress.stop();
     }
-    if (failures.length > 0) throw failures[0];
+    reportFailures(failures, { isJson: flags.json });
   }
 }
 

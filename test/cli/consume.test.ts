@@ -2,7 +2,10 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import { closeSync, openSync, readdirSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { outcomeOf, Sandbox, seen } from './fastqueue.ts';
+import { consume } from '../../src/cli/consume/consume.ts';
+import { openDataDirectory } from '../../src/engine/index.ts';
+import { encodeGroupPosition } from '../../src/engine/format/group-position.ts';
+import { opened, outcomeOf, Sandbox, seen } from './fastqueue.ts';
 
 describe('consume', () => {
   let sandbox: Sandbox;
@@ -37,6 +40,7 @@ describe('consume', () => {
     [['-n', '0'], ''],
     [['-o', '99', '--clamp'], ''],
     [['-o', '2:99', '--clamp'], 'c\nd\n'],
+    [['-o', '7:9', '--clamp'], ''],
     [['--since', '2001-01-01'], 'a\nb\nc\nd\n'],
     [['--since', '2101-01-01'], ''],
     [['--until', '2001-01-01'], ''],
@@ -104,6 +108,39 @@ describe('consume', () => {
     });
   }
 
+  it('hears a signal though what it writes is taken at once, as files do', async () => {
+    await sandbox.run(['produce', 'long'], { input: 'z'.repeat(999).concat('\n').repeat(4000) });
+    const stop = new AbortController();
+    const report = await consume({
+      dataDirectory: openDataDirectory(sandbox.dataDirectory),
+      topic: 'long',
+      spec: {},
+      group: undefined,
+      isFollowing: false,
+      maxCount: undefined,
+      timeoutMs: undefined,
+      clamp: false,
+      onDamage: 'stop',
+      form: { formatter: ({ payload }) => [payload] },
+      output: {
+        isClosed: false,
+        isSynchronous: true,
+        write: () => {
+          setImmediate(() => {
+            stop.abort();
+          });
+          return Promise.resolve();
+        },
+      },
+      onMissing: () => undefined,
+      onWarning: () => undefined,
+      progress: { doneBytes: 0 },
+      listenForStop: () => stop.signal,
+    });
+    expect(report.ending).to.equal('stopped');
+    expect(report.recordCount).to.be.within(1, 3999);
+  });
+
   it('exits 0 when its reader has seen enough', async () => {
     await sandbox.run(['produce', 't'], { input: 'x'.repeat(99).concat('\n').repeat(50_000) });
     const child = sandbox.start(['consume', 't']);
@@ -163,6 +200,27 @@ describe('consume', () => {
       expect(status).to.equal(11);
       child.kill('SIGTERM');
       expect((await ended).status).to.equal(143);
+    });
+
+    it('is ended by a signal while it waits for another consumer of its group', async () => {
+      const first = sandbox.start(['consume', 't', '-F', '-g', 'g']);
+      await seen(first.stdout, 'd\n');
+      const second = sandbox.start(['consume', 't', '-g', 'g', '--lock-timeout', '1h']);
+      const ended = outcomeOf(second);
+      await opened(second, 'groups/g');
+      second.kill('SIGINT');
+      expect((await ended).signal).to.equal('SIGINT');
+      first.kill('SIGTERM');
+      await once(first, 'close');
+    });
+
+    it('exits 3 where it stands past the end, and names the whole command that moves it', async () => {
+      await text('-g', 'g');
+      const position = encodeGroupPosition({ nextOffset: 9, storedAt: 0 });
+      writeFileSync(join(sandbox.dataDirectory, 't', 'groups', 'g'), position);
+      const { status, stderr } = await sandbox.run(['consume', 't', '-g', 'g']);
+      expect(stderr).to.include('"fastqueue topics reset t --group g --to OFFSET"');
+      expect(status).to.equal(3);
     });
 
     it('keeps its place when the reader goes away before it has taken anything', async () => {

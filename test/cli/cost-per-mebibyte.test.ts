@@ -96,7 +96,7 @@ describe('a MiB of records', () => {
         teeTo: undefined,
         onAck: () => Promise.resolve(),
         progress: { doneBytes: 0, totalBytes: undefined },
-        signal: new AbortController().signal,
+        listenForStop: () => new AbortController().signal,
       });
       expect(report.failure).to.equal(undefined);
       expect(report.recordCount).to.equal(RECORD_COUNT);

@@ -2,7 +2,7 @@
  * Runs the real command, as built, in a data directory of its own: bytes in, bytes and exit status out.
  */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -85,4 +85,19 @@ export function seen(stream: NodeJS.ReadableStream, text: string): Promise<strin
       reject(new Error(`ended before ${JSON.stringify(text)} came: ${collected}`));
     });
   });
+}
+
+/** Resolves when a process has opened a file whose path ends so. Linux only, as /proc is. */
+export async function opened(child: ChildProcessWithoutNullStreams, name: string): Promise<void> {
+  const descriptors = `/proc/${child.pid ?? ''}/fd`;
+  const isOpen = (): boolean =>
+    readdirSync(descriptors).some((descriptor) => {
+      try {
+        return readlinkSync(join(descriptors, descriptor)).endsWith(name);
+      } catch {
+        // Closed since it was listed.
+        return false;
+      }
+    });
+  while (!isOpen()) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -4,7 +4,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { outcomeOf, Sandbox, seen } from './fastqueue.ts';
+import { NodeFileSystem } from '../../src/engine/io/node-file-system.ts';
+import { opened, outcomeOf, Sandbox, seen } from './fastqueue.ts';
 
 describe('produce', () => {
   let sandbox: Sandbox;
@@ -195,6 +196,18 @@ describe('produce', () => {
       expect((await ended).status).to.equal(expected);
     });
   }
+
+  it('is ended by a signal while it waits for a topic that somebody else holds', async () => {
+    await sandbox.run(['produce', 't'], { input: 'a\n' });
+    const mark = new NodeFileSystem().open(join(sandbox.dataDirectory, 't', 'high-watermark'), 'update');
+    expect(mark.tryLock()).to.equal(true);
+    const child = sandbox.start(['produce', 't', '--lock-timeout', '1h']);
+    const ended = outcomeOf(child);
+    await opened(child, 'high-watermark');
+    child.kill('SIGINT');
+    expect((await ended).signal).to.equal('SIGINT');
+    mark.close();
+  });
 
   it('gives back any bytes through consume --json and produce -i json', async () => {
     const input = Buffer.concat([Buffer.from('\ufeffBOM\n"quotes"\\\n\u2028\n\n'), randomBytes(200_000)]);

@@ -50,7 +50,7 @@ describe('record formats', () => {
     expect(format('%T{iso}', { ...record, timestamp: 8.7e15 }).toString()).to.equal('8700000000000000');
   });
 
-  for (const text of ['%z', '%', '%s{utf8}', '%o{hex}', '%T{json}', '\\q']) {
+  for (const text of ['%z', '%', '%s{utf8}', '%o{hex}', '%T{json}', '%s{constructor}', '\\q']) {
     it(`refuses ${text} with a sentence that names what there is`, () => {
       expect(() => parseRecordFormat(text)).to.throw(FastQueueError, /there are|has no|escape/);
     });

@@ -67,6 +67,8 @@ const REFUSALS: readonly Refusal[] = [
     says: 'not a record',
     input: '{"type":"ack","payload":""}\n',
   },
+  { args: ['produce', 'new', '--expect-offset', '5'], status: 6, says: 'is 0, not 5', input: 'a\n' },
+  { args: ['produce', 'new', 'package.json', 'src'], status: 1, says: 'src is a directory' },
   { args: ['produce', 'events', '-i', 'len32be'], status: 1, says: 'cut off', input: '\0\0\0\x05ab' },
   {
     args: ['produce', 'events', '--max-record-bytes', '4'],
@@ -86,6 +88,9 @@ const REFUSALS: readonly Refusal[] = [
   { args: ['consume', 'events', '-o', '0:99'], status: 1, says: '--clamp' },
   { args: ['consume', 'events', '-o', '2:1'], status: 2, says: 'before it begins' },
   { args: ['consume', 'events', '-o', 'begin'], status: 2, says: 'beginning' },
+  { args: ['consume', 'events', '-o', 'constructor', '--clamp'], status: 2, says: 'beginning' },
+  { args: ['consume', 'events', '-o', '9:8', '--clamp'], status: 2, says: 'before it begins' },
+  { args: ['inspect-segment', '.', '--offset', '5:2'], status: 2, says: 'B not before A' },
   { args: ['consume', 'events', '-o', '1', '--since', '-1h'], status: 2, says: 'said twice' },
   { args: ['consume', 'events', '--since', 'yesterday'], status: 2, says: '2026-01-31' },
   { args: ['consume', 'events', '-n', '-3'], status: 2, says: 'whole number' },

@@ -1,5 +1,6 @@
 /** The sync of the mark behind acknowledgements: reported when it fails, and then written and synced again. */
 import { expect } from 'chai';
+import { DeferredMarkSync } from '../../src/engine/deferred-mark-sync.ts';
 import { FaultyFileSystem } from '../support/faulty-file-system.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 
@@ -41,5 +42,27 @@ describe('a sync of the mark that fails a second after an append', () => {
     expect(await syncsOf('c')).to.equal(0);
     await topic.close();
     expect(scratch.warnings).to.have.lengthOf(1);
+  });
+
+  it('is waited for by whoever closes the log while it is under way', async () => {
+    globalThis.setTimeout = ((run: () => void) => {
+      due.push(run);
+      return setTimeout(() => undefined, 0);
+    }) as typeof setTimeout;
+    let end: (() => void) | undefined;
+    const markSync = new DeferredMarkSync({
+      sync: () => new Promise<void>((resolve) => (end = resolve)),
+      onFailure: () => undefined,
+    });
+    markSync.schedule();
+    globalThis.setTimeout = setTimeout;
+    for (const run of due) run();
+    while (end === undefined) await new Promise(setImmediate);
+    let isFinished = false;
+    const finished = markSync.finish().then(() => (isFinished = true));
+    await new Promise(setImmediate);
+    expect(isFinished).to.equal(false);
+    end();
+    await finished;
   });
 });

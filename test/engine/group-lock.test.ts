@@ -1,7 +1,8 @@
 /** The lock of a consumer group, beside whoever replaces its file. */
 import { expect } from 'chai';
-import { renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { openDataDirectory } from '../../src/engine/data-directory.ts';
+import { FaultyFileSystem } from '../support/faulty-file-system.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 
 describe('the lock of a group', () => {
@@ -33,6 +34,25 @@ describe('the lock of a group', () => {
     expect(third).to.include({ code: 'locked' });
     second.close();
     await hasty.close();
+    await topic.close();
+  });
+});
+
+describe('the file of a group', () => {
+  const scratch = ScratchTopic.forEach(1);
+
+  it('is made durable by whoever stores its first position, though somebody else made it and died', async () => {
+    mkdirSync(scratch.path('groups'));
+    writeFileSync(scratch.path('groups/g'), '');
+    const fileSystem = new FaultyFileSystem();
+    const topic = await scratch.dataDirectory(fileSystem).openTopic(TOPIC, { mode: 'read' });
+    const syncs = (): string[] => fileSystem.changes.filter((change) => change.startsWith('sync'));
+    const group = await topic.openGroup('g');
+    expect(syncs()).to.deep.equal(['sync groups', `sync ${TOPIC}`]);
+    await group.commit(1);
+    group.close();
+    (await topic.openGroup('g')).close();
+    expect(syncs(), 'and no more than once').to.deep.equal(['sync groups', `sync ${TOPIC}`, 'sync g']);
     await topic.close();
   });
 });

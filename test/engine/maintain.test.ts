@@ -1,11 +1,28 @@
 import { expect } from 'chai';
 import { mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { openDataDirectory } from '../../src/engine/data-directory.ts';
+import { FastQueueError } from '../../src/engine/errors.ts';
 import { TopicLock } from '../../src/engine/topic-lock.ts';
 import { FaultyFileSystem } from '../support/faulty-file-system.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
+
+/** The real disk, on which one directory may not be looked into. */
+class ClosedDirectory extends FaultyFileSystem {
+  readonly #name: string;
+
+  constructor(name: string) {
+    super();
+    this.#name = name;
+  }
+
+  override list(path: string): string[] | undefined {
+    if (basename(path) === this.#name)
+      throw new FastQueueError('permission_denied', `Could not list ${path}: EACCES.`, { path });
+    return super.list(path);
+  }
+}
 
 describe('DataDirectory.maintain', () => {
   let scratch: ScratchTopic;
@@ -35,6 +52,18 @@ describe('DataDirectory.maintain', () => {
     ]);
     expect([...(await scratch.everyOffset()).keys()]).to.deep.equal([8, 9]);
     expect((await scratch.dataDirectory().maintain()).retained).to.deep.equal([]);
+  });
+
+  it('tells of a directory that it may not look into, and keeps the other topics in order', async () => {
+    await fillPastRetention();
+    mkdirSync(join(scratch.directory, 'locked'));
+    const data = scratch.dataDirectory(new ClosedDirectory('locked'));
+    expect(data.listTopics()).to.deep.equal(['locked', TOPIC]);
+    const { retained, failures } = await data.maintain();
+    expect(retained.map(({ topic }) => topic)).to.deep.equal([TOPIC]);
+    expect(failures.map(({ topic, error }) => [topic, error.code])).to.deep.equal([
+      ['locked', 'permission_denied'],
+    ]);
   });
 
   it('tells onRetention too', async () => {

@@ -210,6 +210,19 @@ describe('POST /topics/{topic}/messages', () => {
       });
     }
 
+    for (const [what, type, body, headers] of [
+      ['a batch without records', BATCH, '{"records":[]}', {}],
+      ['lines where there are none', NDJSON, '', {}],
+      ['an offset that a new topic cannot begin at', 'text/plain', 'x', { 'FastQueue-Expected-Offset': '1' }],
+    ] as const) {
+      it(`${what}, and makes no topic for it`, async () => {
+        const topic = newTopic();
+        const answer = await server.publish(topic, body, { 'content-type': type, ...headers });
+        expect(answer.status).to.be.oneOf([400, 412]);
+        expect((await server.get(`/topics/${topic}`)).status).to.equal(404);
+      });
+    }
+
     it('a body over --max-body: 413, with a length and chunked, and nothing is stored', async () => {
       const topic = newTopic();
       await server.publish(topic, 'kept');

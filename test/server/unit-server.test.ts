@@ -5,8 +5,9 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { openDataDirectory } from '../../src/engine/data-directory.ts';
+import { openDataDirectory, type DataDirectory } from '../../src/engine/data-directory.ts';
 import { MAX_BATCH_BYTES } from '../../src/engine/limits.ts';
+import { Maintenance } from '../../src/server/maintenance.ts';
 import { Metrics } from '../../src/server/metrics.ts';
 import { FastQueueServer, type ServerOptions } from '../../src/server/server.ts';
 import { TopicCache } from '../../src/server/topic-cache.ts';
@@ -110,6 +111,19 @@ describe('TopicCache', () => {
     scratch.remove();
     expect(offsets).to.deep.equal([0, 0, 1, 0, 2, 1]);
     expect(opened.size, 'b was closed for c, and c for b').to.equal(4);
+  });
+});
+
+describe('Maintenance', () => {
+  it('tells of what nobody has foreseen as of anything else that fails, and ends nothing', async () => {
+    const bug = new TypeError('not foreseen');
+    const told: unknown[] = [];
+    const maintenance = new Maintenance({
+      dataDirectory: { maintain: () => Promise.reject(bug) } as unknown as DataDirectory,
+      onFailure: (error) => told.push(error),
+    });
+    await maintenance.stop();
+    expect(told).to.deep.equal([bug]);
   });
 });
 

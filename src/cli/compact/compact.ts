@@ -25,23 +25,23 @@ export type CompactDone =
 
 /**
  * Finishes deletions that were interrupted, then compacts one topic after the other. One that fails does not keep the
- * others from being compacted: the first failure is thrown at the end.
+ * others from being compacted.
  */
 export async function* compactTopics(
   work: CompactWork,
   options: Pick<CompactOptions, 'dryRun' | 'retainAgeMs' | 'retainBytes' | 'before' | 'mergeBelowBytes'> & {
     progress: Progress;
+    onFailure: (error: unknown) => void;
   },
 ): AsyncGenerator<CompactDone> {
   const { directory } = work;
-  const { progress, ...rest } = options;
-  const failures: unknown[] = [];
+  const { progress, onFailure, ...rest } = options;
   const topics = work.topics.length > 0 ? work.topics : directory.listTopics();
   try {
     const count = options.dryRun ? directory.listDeletions().length : await directory.finishDeletions();
     yield { type: 'deletions', count };
   } catch (error) {
-    failures.push(error);
+    onFailure(error);
   }
   for (const topic of topics) {
     try {
@@ -57,10 +57,9 @@ export async function* compactTopics(
       });
       yield { type: 'topic', report };
     } catch (error) {
-      failures.push(error);
+      onFailure(error);
     }
   }
-  if (failures.length > 0) throw failures[0];
 }
 
 /** `--before`: an offset or `@TIME`. @throws FastQueueError `invalid_argument` */

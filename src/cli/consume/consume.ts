@@ -5,6 +5,7 @@
  * A group's position is stored only after standard output has taken the records: at least once, never a record skipped.
  */
 import { accessSync, constants } from 'node:fs';
+import { setImmediate as letOthersRun } from 'node:timers/promises';
 import {
   commandLine,
   READ_CHUNK_BYTES,
@@ -53,7 +54,8 @@ export interface ConsumeRequest {
   readonly onWarning: (sentence: string) => void;
   /** Told how many bytes were passed on. */
   readonly progress: { doneBytes: number };
-  readonly signal: AbortSignal;
+  /** Called once the first record can be read: what it returns asks to stop behind a record. */
+  readonly listenForStop: () => AbortSignal;
 }
 
 export interface ConsumeReport {
@@ -78,7 +80,8 @@ export async function consume(request: ConsumeRequest): Promise<ConsumeReport> {
           `${range.removedCount} records that the group had not taken were removed by retention.`,
         );
       }
-      return await new Consumption(request, { reader, range, group, path: topic.path }).run();
+      const signal = request.listenForStop();
+      return await new Consumption(request, { reader, range, group, path: topic.path, signal }).run();
     } finally {
       reader.close();
     }
@@ -116,6 +119,9 @@ async function openReader(
 const isWaiting = (request: ConsumeRequest): boolean =>
   request.isFollowing || request.timeoutMs !== undefined;
 
+/** A file takes its bytes at once: without a turn now and then no signal would be heard, and no progress shown. */
+const STEPS_PER_TURN = 4;
+
 type Ending = ConsumeReport['ending'];
 
 /** Bytes for the output, and how far they go. */
@@ -136,15 +142,23 @@ class Consumption {
   readonly #output: RecordOutput;
   /** Of the topic's directory. */
   readonly #path: string;
+  readonly #signal: AbortSignal;
   #recordCount = 0;
   #byteCount = 0;
   #metDamage: boolean;
 
   constructor(
     request: ConsumeRequest,
-    state: { reader: LogReader; range: ConsumeRange; group: ConsumerGroup | undefined; path: string },
+    state: {
+      reader: LogReader;
+      range: ConsumeRange;
+      group: ConsumerGroup | undefined;
+      path: string;
+      signal: AbortSignal;
+    },
   ) {
     this.#path = state.path;
+    this.#signal = state.signal;
     this.#request = request;
     this.#reader = state.reader;
     this.#metDamage = state.reader.isMarkAssumed;
@@ -173,9 +187,10 @@ class Consumption {
 
   async #copyAll(): Promise<Ending> {
     const { maxCount } = this.#request;
-    for (;;) {
+    for (let stepCount = 1; ; stepCount++) {
+      if (stepCount % STEPS_PER_TURN === 0) await letOthersRun();
       if (this.#output.isClosed) return 'closed';
-      if (this.#request.signal.aborted) return 'stopped';
+      if (this.#signal.aborted) return 'stopped';
       if (maxCount !== undefined && this.#recordCount >= maxCount) return 'count';
       const step = this.#next();
       switch (step.type) {
@@ -255,13 +270,13 @@ class Consumption {
 
   /** Undefined when there may be more. */
   async #waitForMore(): Promise<Ending | undefined> {
-    const { timeoutMs, signal } = this.#request;
+    const { timeoutMs } = this.#request;
     if (this.#reader.nextOffset >= this.#range.untilOffset || !isWaiting(this.#request)) {
       await this.#tellOfUnsettled();
       return 'end';
     }
     const outcome = await this.#reader.waitForMore({
-      signal,
+      signal: this.#signal,
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     });
     if (outcome === 'timeout') return 'timeout';

@@ -63,7 +63,7 @@ function readToken(format: string, at: number): [string, Part] {
   }
   const braces = /^\{(\w*)\}/.exec(format.slice(at + 2));
   const name = braces?.[1] ?? '';
-  const part = modifiers[name];
+  const part = Object.hasOwn(modifiers, name) ? modifiers[name] : undefined;
   if (part === undefined) {
     const known = Object.keys(modifiers).filter((modifier) => modifier !== '');
     throw new FastQueueError(

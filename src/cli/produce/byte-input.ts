@@ -46,17 +46,17 @@ export function openInput(path: string | undefined): ByteInput {
   try {
     const descriptor = name === undefined ? STDIN : openSync(name, OPEN_FLAGS);
     const status = fstatSync(descriptor);
-    if (status.isDirectory()) {
-      throw new FastQueueError(
-        'io_error',
-        `${name ?? 'Standard input'} is a directory; name the files in it.`,
-      );
-    }
+    if (status.isDirectory()) throw isDirectory(name ?? 'Standard input');
     if (status.isFIFO() || status.isSocket() || isatty(descriptor)) return new StreamInput(name, descriptor);
     return new FileInput(name, descriptor);
   } catch (error) {
     throw fromSystemError(error, 'open', name === undefined ? {} : { path: name });
   }
+}
+
+/** The refusal of a directory where a file is wanted. */
+export function isDirectory(name: string): FastQueueError {
+  return new FastQueueError('io_error', `${name} is a directory; name the files in it.`);
 }
 
 class FileInput implements ByteInput {

@@ -15,7 +15,7 @@ import {
 } from '../../engine/index.ts';
 import type { Output } from '../output.ts';
 import { BatchWriter, type InputPosition, type Stored } from './batch-writer.ts';
-import { countInput, openInput, type ByteInput } from './byte-input.ts';
+import { countInput, isDirectory, openInput, type ByteInput } from './byte-input.ts';
 import { Pump } from './pump.ts';
 import { openFeed, type FeedOptions } from './record-feed.ts';
 
@@ -38,7 +38,8 @@ export interface ProduceRequest {
   readonly onAck: (ack: Ack) => Promise<void>;
   /** Told how much of the input was read, and how much there is where that is known. */
   readonly progress: ProgressCount;
-  readonly signal: AbortSignal;
+  /** Called once something can be stored: what it returns asks to store what was read completely, and stop. */
+  readonly listenForStop: () => AbortSignal;
 }
 
 /** Where the work counts, for whoever wants to show it. */
@@ -71,7 +72,9 @@ export async function produce(request: ProduceRequest): Promise<ProduceReport> {
   }
   let topic: Topic;
   try {
-    topic = await request.dataDirectory.openTopic(request.topic, { mode: 'append', create: request.create });
+    const { dataDirectory, create, expectedOffset } = request;
+    if (create !== false) dataDirectory.refuseUnmet(request.topic, { expectedOffset });
+    topic = await dataDirectory.openTopic(request.topic, { mode: 'append', create });
   } catch (error) {
     if (!isOfTheWorld(error)) throw error;
     return { ...NOTHING_STORED, ...beginning(request), topic: request.topic, failure: { error } };
@@ -98,12 +101,13 @@ function beginning(request: ProduceRequest): { inputPosition: InputPosition } {
   return { inputPosition: { path: path === '-' ? undefined : path, byte: 0 } };
 }
 
-/** Disk, damage, another holder: not what was asked for, but what was met. */
+/** Disk, damage, an offset, another holder: not what was asked for, but what was met. */
 function isOfTheWorld(error: unknown): boolean {
-  return error instanceof FastQueueError && [1, 3, 11].includes(ERROR_TABLE[error.code].exitCode);
+  return error instanceof FastQueueError && [1, 3, 6, 11].includes(ERROR_TABLE[error.code].exitCode);
 }
 
 async function produceTo(topic: Topic, request: ProduceRequest): Promise<ProduceReport> {
+  const signal = request.listenForStop();
   const kernel = createKernel();
   const paths = request.files.length === 0 ? [undefined] : request.files;
   let input: ByteInput | undefined;
@@ -111,7 +115,7 @@ async function produceTo(topic: Topic, request: ProduceRequest): Promise<Produce
   const stopReading = (): void => {
     input?.stop();
   };
-  request.signal.addEventListener('abort', stopReading);
+  signal.addEventListener('abort', stopReading);
   const writer = new BatchWriter(kernel, {
     topic,
     batchBytes: request.batchBytes,
@@ -121,14 +125,14 @@ async function produceTo(topic: Topic, request: ProduceRequest): Promise<Produce
     onFailure: stopReading,
     start: beginning(request).inputPosition,
   });
-  const pump = new Pump({ ...request, kernel, writer });
+  const pump = new Pump({ ...request, kernel, writer, signal });
   const onGap = (): void => {
     gapCount += 1;
   };
   let failure: { error: unknown } | undefined;
   try {
     for (const path of paths) {
-      if (request.signal.aborted || writer.hasFailed) break;
+      if (signal.aborted || writer.hasFailed) break;
       input = countInput(openInput(path), request);
       await pump.run(openFeed(input, { ...request, onGap }));
       input.close();
@@ -138,7 +142,7 @@ async function produceTo(topic: Topic, request: ProduceRequest): Promise<Produce
   }
   await writer.finish();
   input?.close();
-  request.signal.removeEventListener('abort', stopReading);
+  signal.removeEventListener('abort', stopReading);
   return {
     ...writer.stored,
     topic: topic.name,
@@ -166,6 +170,7 @@ function sizeOfReadable(file: string): number | undefined {
   try {
     accessSync(file, constants.R_OK);
     const status = statSync(file);
+    if (status.isDirectory()) throw isDirectory(file);
     return status.isFile() ? status.size : undefined;
   } catch (error) {
     throw fromSystemError(error, 'read', { path: file });

@@ -26,10 +26,7 @@ export interface RecoverWork {
 const topicsOf = (work: RecoverWork): readonly string[] =>
   work.topics.length > 0 ? work.topics : work.directory.listTopics();
 
-/**
- * Recovers one topic after the other. One that fails does not keep the others from being recovered: the first failure is
- * thrown at the end.
- */
+/** Recovers one topic after the other. One that fails does not keep the others from being recovered. */
 export async function* recoverTopics(
   work: RecoverWork,
   options: {
@@ -38,9 +35,9 @@ export async function* recoverTopics(
     out: string | undefined;
     unreadableAsDamage: boolean;
     progress: Progress;
+    onFailure: (error: unknown) => void;
   },
 ): AsyncGenerator<RecoverReport> {
-  const failures: unknown[] = [];
   options.progress.totalBytes = storeBytes(work.directory, topicsOf(work));
   for (const topic of topicsOf(work)) {
     try {
@@ -56,10 +53,9 @@ export async function* recoverTopics(
         },
       });
     } catch (error) {
-      failures.push(error);
+      options.onFailure(error);
     }
   }
-  if (failures.length > 0) throw failures[0];
 }
 
 /** All runs of the topics that are meant. */

@@ -2,7 +2,7 @@
  * `fastqueue topics`: what topics there are.
  */
 import { BaseCommand } from '../../cli/base-command.ts';
-import { reportError } from '../../cli/report-error.ts';
+import { reportFailures } from '../../cli/report-error.ts';
 import { listTopics } from '../../cli/topics/topics.ts';
 import { topicAsJson, topicsTable } from '../../cli/views/topics-view.ts';
 
@@ -15,6 +15,6 @@ export default class Topics extends BaseCommand {
     const { topics, failures } = await listTopics(this.openDataDirectory(flags));
     if (flags.json) for (const topic of topics) await this.print(topicAsJson(topic));
     else await this.print(topicsTable(topics));
-    for (const error of failures) process.exitCode = reportError(error, { isJson: flags.json });
+    reportFailures(failures, { isJson: flags.json });
   }
 }
