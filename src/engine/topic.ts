@@ -144,9 +144,22 @@ export class Topic {
     return LogReader.open(this.#context, {
       from: options.from,
       onDamage: options.onDamage ?? 'stop',
-      settle: () => settleIfFree(this.#context),
+      settle: () => this.#settle(),
       places: this.#places,
     });
+  }
+
+  /** What keeps a tail from being settled is no reader's business, but for the one report that a sync of it has failed. */
+  async #settle(): Promise<boolean> {
+    try {
+      return await settleIfFree(this.#context);
+    } catch (error) {
+      if (error instanceof FastQueueError && error.details.errno === 'EIO')
+        this.#options.onWarning(
+          `What a writer left in "${this.name}" could not be settled. ${error.message}`,
+        );
+      throw error;
+    }
   }
 
   /**

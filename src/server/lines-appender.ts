@@ -10,17 +10,16 @@ import {
   type Kernel,
   type Topic,
 } from '../engine/index.ts';
+import { OneAtATime } from './one-at-a-time.ts';
 import type { RequestBody } from './request-body.ts';
 
 export class LinesAppender {
   #kernel: Kernel | undefined;
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns = new OneAtATime();
 
   /** @throws FastQueueError as `Topic.appendFramed` and `frameLinesAhead` do */
   append(topic: Topic, body: RequestBody, condition: AppendOptions): Promise<Ack> {
-    const appended = this.#last.then(() => this.#append(topic, body, condition));
-    this.#last = appended.catch(() => undefined);
-    return appended;
+    return this.#turns.run(() => this.#append(topic, body, condition));
   }
 
   #append(topic: Topic, body: RequestBody, condition: AppendOptions): Promise<Ack> {

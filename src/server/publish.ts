@@ -4,6 +4,7 @@
  */
 import {
   FastQueueError,
+  FRAME_HEADER_BYTES,
   LinesSource,
   NotAPayload,
   payloadFromJson,
@@ -73,8 +74,11 @@ function append(context: ServerContext, publication: Publication): Promise<Ack> 
       }
       return appendSource(context, publication, new LinesSource(wholeOf(body)));
     }
-    case RECORDS_MEDIA_TYPE:
-      return appendSource(context, publication, new PayloadsSource(parseRecords(wholeOf(body))));
+    case RECORDS_MEDIA_TYPE: {
+      const appendRecords = (): Promise<Ack> =>
+        appendSource(context, publication, new PayloadsSource(parseRecords(name, wholeOf(body))));
+      return body.byteCount > SMALL_BODY_BYTES ? context.documents.run(appendRecords) : appendRecords();
+    }
     case undefined:
     default:
       return appendSource(context, publication, new PayloadsSource([wholeOf(body)]));
@@ -96,8 +100,8 @@ function wholeOf({ chunks }: RequestBody): Buffer {
   return chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
 }
 
-/** @throws FastQueueError `malformed_input`, naming the record */
-function parseRecords(body: Buffer): Buffer[] {
+/** @throws FastQueueError `malformed_input`, naming the record; `batch_too_large` */
+function parseRecords(topic: string, body: Buffer): Buffer[] {
   let document: unknown;
   try {
     document = JSON.parse(decoder.decode(body));
@@ -107,6 +111,8 @@ function parseRecords(body: Buffer): Buffer[] {
   const records: unknown =
     typeof document === 'object' && document !== null && 'records' in document ? document.records : undefined;
   if (!Array.isArray(records)) throw malformed('The body is not an object with an array "records".');
+  // Before a buffer is made for each: two million would be hundreds of megabytes.
+  refuseUnfit(topic, { recordCount: records.length, frameBytes: records.length * FRAME_HEADER_BYTES });
   return records.map((record: unknown, index) => {
     try {
       if (typeof record !== 'object' || record === null) throw new NotAPayload('is not an object');

@@ -111,6 +111,15 @@ describe('a store that a writer opens', () => {
     await topic.close();
   });
 
+  it('is told of by a reader that finds it so: nobody else will hear of it', async () => {
+    const { markedBytes } = await leaveTail();
+    const fileSystem = new FaultyFileSystem();
+    fileSystem.failNext('sync', '.store');
+    expect([...(await scratch.everyOffset(fileSystem)).keys()]).to.deep.equal([0]);
+    expect(scratch.warnings.join()).to.include('could not be settled').and.include('EIO');
+    expect(scratch.storeBytes()).to.equal(markedBytes);
+  });
+
   it('is not made longer by that where it is shorter than its mark says', async () => {
     truncateSync(scratch.path('00000000000000000000.store'), 100);
     const fileSystem = new FaultyFileSystem();

@@ -4,11 +4,12 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, Server as NetServer, type AddressInfo } from 'node:net';
 import { openDataDirectory, type DataDirectory } from '../../src/engine/data-directory.ts';
 import { MAX_BATCH_BYTES } from '../../src/engine/limits.ts';
 import { Maintenance } from '../../src/server/maintenance.ts';
 import { Metrics } from '../../src/server/metrics.ts';
+import { OneAtATime } from '../../src/server/one-at-a-time.ts';
 import { FastQueueServer, type ServerOptions } from '../../src/server/server.ts';
 import { TopicCache } from '../../src/server/topic-cache.ts';
 import type { Topic } from '../../src/engine/topic.ts';
@@ -114,6 +115,28 @@ describe('TopicCache', () => {
   });
 });
 
+describe('OneAtATime', () => {
+  it('begins nothing before what came before has ended, well or not', async () => {
+    const turns = new OneAtATime();
+    const events: string[] = [];
+    const work = (name: string, end: () => void) => async (): Promise<void> => {
+      events.push(`${name} begins`);
+      await new Promise(setImmediate);
+      events.push(`${name} ends`);
+      end();
+    };
+    const failed = turns.run(
+      work('first', () => {
+        throw new Error('no');
+      }),
+    );
+    const second = turns.run(work('second', () => undefined));
+    expect(await failed.catch((error: unknown) => String(error))).to.equal('Error: no');
+    await second;
+    expect(events).to.deep.equal(['first begins', 'first ends', 'second begins', 'second ends']);
+  });
+});
+
 describe('Maintenance', () => {
   it('tells of what nobody has foreseen as of anything else that fails, and ends nothing', async () => {
     const bug = new TypeError('not foreseen');
@@ -137,6 +160,20 @@ describe('FastQueueServer', () => {
   afterEach(async () => {
     await server.stop();
     expect(server.failures).to.deep.equal([]);
+  });
+
+  it('goes on after a connection that could not be accepted, and says so', async () => {
+    await server.start();
+    const { _getActiveHandles } = process as unknown as { _getActiveHandles(): unknown[] };
+    const listener = _getActiveHandles
+      .call(process)
+      .find(
+        (handle) => handle instanceof NetServer && (handle.address() as AddressInfo).port === server.port,
+      );
+    const errors = [new Error('accept EMFILE'), new Error('accept EMFILE')];
+    for (const error of errors) (listener as NetServer).emit('error', error);
+    expect(server.failures.splice(0)).to.deep.equal(errors);
+    expect((await server.fetch('/health')).status).to.equal(200);
   });
 
   it('frames a body of many lines to the records that its lines are, as a small one is', async () => {
