@@ -164,9 +164,9 @@ describe('FastQueueServer', () => {
 
   it('goes on after a connection that could not be accepted, and says so', async () => {
     await server.start();
-    const { _getActiveHandles } = process as unknown as { _getActiveHandles(): unknown[] };
-    const listener = _getActiveHandles
-      .call(process)
+    const internals = process as unknown as { _getActiveHandles: () => unknown[] };
+    const listener = internals
+      ._getActiveHandles()
       .find(
         (handle) => handle instanceof NetServer && (handle.address() as AddressInfo).port === server.port,
       );
