@@ -7,6 +7,7 @@ import {
   decodeGapPayload,
   FRAME_HEADER_BYTES,
   FRAME_KIND,
+  GAP_HEAD_BYTES,
   MAX_RECORD_BYTES,
   solveFrameOffset,
 } from './format/frame.ts';
@@ -301,8 +302,6 @@ function solveIn(
   const { timestamp, checksum } = decodeFrameHeader(header, 0);
   return { position, bytes, offset, offsetCount, timestamp, checksum };
 }
-
-const GAP_HEAD_BYTES = 9;
 
 /** The offset in a range that a frame checks out at, if there is one. */
 export function solvedOffset(

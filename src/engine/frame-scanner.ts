@@ -13,6 +13,7 @@ import {
   FRAME_HEADER_BYTES,
   FRAME_KIND,
   frameChecksumStart,
+  GAP_HEAD_BYTES,
   MAX_RECORD_BYTES,
   type FrameHeader,
 } from './format/frame.ts';
@@ -53,9 +54,6 @@ export function isSound(frame: FrameReading): frame is SoundFrame {
   return frame.type === 'record' || frame.type === 'gap' || frame.type === 'control';
 }
 
-/** The first bytes of a gap's payload that can mean anything: reason and the longest count. */
-const GAP_PAYLOAD_HEAD_BYTES = 9;
-
 /** Reads and judges the frame at one place, payload streamed and not kept. The checksum is judged before the kind. */
 export function readFrameAt(file: FileHandle, place: FramePlace): FrameReading {
   const header = Buffer.alloc(FRAME_HEADER_BYTES);
@@ -67,7 +65,7 @@ export function readFrameAt(file: FileHandle, place: FramePlace): FrameReading {
   if (decoded.kind === FRAME_KIND.record && decoded.payloadBytes > MAX_RECORD_BYTES)
     return { type: 'bad', header: decoded };
   if (place.position + decoded.frameBytes > place.endPosition) return { type: 'incomplete', header: decoded };
-  const head = Buffer.alloc(Math.min(GAP_PAYLOAD_HEAD_BYTES, decoded.payloadBytes));
+  const head = Buffer.alloc(Math.min(GAP_HEAD_BYTES, decoded.payloadBytes));
   const checksum = payloadChecksum(file, {
     position: place.position + FRAME_HEADER_BYTES,
     byteCount: decoded.payloadBytes,

@@ -11,7 +11,7 @@
  */
 import { crc32, crc32Before, solveCrcWord, unwindRegister } from './crc32.ts';
 import { readInt64, writeInt64 } from './big-endian.ts';
-import { decodeLeb128 } from './leb128.ts';
+import { decodeLeb128, MAX_LEB128_BYTES } from './leb128.ts';
 import { MAX_BATCH_BYTES, MAX_OFFSET, MAX_PAYLOAD_FIELD } from '../limits.ts';
 
 const LENGTH_BYTES = 4;
@@ -118,7 +118,10 @@ export interface GapPayload {
   readonly count: number;
 }
 
-/** Decodes the beginning of a gap's payload (11 bytes are always enough). `undefined`: the count does not decode, which is damage. */
+/** The first bytes of a gap's payload that can mean anything: the reason and the longest count. */
+export const GAP_HEAD_BYTES = 1 + MAX_LEB128_BYTES;
+
+/** Decodes the beginning of a gap's payload, of which GAP_HEAD_BYTES are always enough. `undefined`: the count does not decode, which is damage. */
 export function decodeGapPayload(payload: Uint8Array, payloadBytes: number): GapPayload | undefined {
   if (payloadBytes === 0) return { reason: GAP_REASON.damage, count: 1 };
   const reason = payload[0] as number;
