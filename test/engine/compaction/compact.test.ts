@@ -39,6 +39,26 @@ describe('compact', () => {
     expect(scene.bytesOf(indexName(0)).length).to.equal(20 * 24);
   });
 
+  it('gives others a turn between two indexes that it looks at, so that a signal is heard', async () => {
+    await scene.fillSegments(22);
+    let turn = 0;
+    let isOver = false;
+    const count = (): void => {
+      turn += 1;
+      if (!isOver) setImmediate(count);
+    };
+    count();
+    const turns = new Map<string, number>();
+    const fileSystem = watched((path) => {
+      if (path.endsWith('.index') && !turns.has(path)) turns.set(path, turn);
+      return undefined;
+    });
+    await scene.compact({ dryRun: true, mergeBelowBytes: 0 }, fileSystem);
+    isOver = true;
+    expect(turns.size).to.equal(5);
+    expect(new Set(turns.values()).size).to.equal(5);
+  });
+
   it('leaves the active segment alone', async () => {
     await scene.fillSegments(22);
     const active = (): unknown => [
