@@ -7,7 +7,6 @@
  * Concurrent appends share batches and syncs. Records are acknowledged only when the store is durable and the mark says
  * so. Owns the active segment's descriptors; reading is log-reader.ts's.
  */
-import { dirname } from 'node:path';
 import { ActiveSegment } from './active-segment.ts';
 import {
   markNotWritten,
@@ -17,6 +16,7 @@ import {
   unexpectedOffset,
 } from './append-errors.ts';
 import { DeferredMarkSync } from './deferred-mark-sync.ts';
+import { syncDirectoriesAbove } from './directory-sync.ts';
 import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import { GroupGather } from './group-gather.ts';
@@ -289,10 +289,8 @@ export class Log {
       { baseOffset: mark.baseOffset, indexIntervalBytes: this.#settings.indexIntervalBytes },
       (store) => syncUnproven({ context, markFile, store, mark }),
     );
-    const { fileSystem, directory } = context;
-    await fileSystem.syncDirectory(directory);
-    await fileSystem.syncDirectory(dirname(directory));
-    await fileSystem.syncDirectory(dirname(dirname(directory)));
+    await context.fileSystem.syncDirectory(context.directory);
+    await syncDirectoriesAbove(context);
   }
 
   #forgetSegment(): void {

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
+import { syncDirectoriesAbove } from './directory-sync.ts';
 import { FastQueueError } from './errors.ts';
 import {
   classifyTopicFile,
@@ -80,8 +81,7 @@ export async function createTopic(
       created: new Date().toISOString(),
       settings: options.settings,
     });
-    await fileSystem.syncDirectory(dirname(directory));
-    await fileSystem.syncDirectory(dirname(dirname(directory)));
+    await syncDirectoriesAbove(context);
     return true;
   });
 }
