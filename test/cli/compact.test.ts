@@ -10,9 +10,13 @@ describe('fastqueue compact', () => {
 
   beforeEach(async () => {
     sandbox = new Sandbox();
-    await sandbox.run(['topics', 'create', 't', '--set', 'segmentBytes=1k']);
-    const input = Array.from({ length: 60 }, (_, number) => `${'x'.repeat(90)}${number}\n`).join('');
-    await sandbox.run(['produce', 't', '--batch-bytes', '512'], { input });
+    const batch = (number: number): string[] =>
+      Array.from({ length: 4 }, (_, at) => `${'x'.repeat(90)}${4 * number + at}`);
+    await sandbox.store(
+      't',
+      Array.from({ length: 15 }, (_, number) => batch(number)),
+      { segmentBytes: 1024 },
+    );
   });
 
   afterEach(() => {
@@ -118,7 +122,7 @@ describe('fastqueue compact', () => {
   });
 
   it('compacts every topic where none is named, and finishes interrupted deletions', async () => {
-    await sandbox.run(['produce', 'other'], { input: 'x\n' });
+    await sandbox.store('other', [['x']]);
     const left = join(sandbox.dataDirectory, '.deleted-0e8dd0f1-6f7c-4c5e-9d4e-0c5f0e8a3b52');
     mkdirSync(join(left, 'groups'), { recursive: true });
     writeFileSync(join(left, 'topic.json'), '{}');

@@ -6,6 +6,9 @@ import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openDataDirectory } from '../../src/engine/data-directory.ts';
+import type { TopicSettings } from '../../src/engine/settings.ts';
+import { readTopicFiles } from '../support/log-files.ts';
 
 const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url));
 
@@ -52,6 +55,23 @@ export class Sandbox {
     child.stdin.on('error', () => undefined);
     child.stdin.end(options.input ?? '');
     return outcomeOf(child);
+  }
+
+  /** Appends batches of records in this process: for tests of what is done with a topic that is there already. */
+  async store(
+    topic: string,
+    batches: readonly (readonly string[])[],
+    settings: Partial<TopicSettings> = {},
+  ): Promise<void> {
+    const data = openDataDirectory(this.dataDirectory, { map: false });
+    const opened = await data.openTopic(topic, { mode: 'append', create: settings });
+    for (const batch of batches) await opened.append(batch.map((payload) => Buffer.from(payload)));
+    await opened.close();
+  }
+
+  /** What a topic's files hold, without a command. */
+  stored(topic: string): Buffer[] {
+    return readTopicFiles(join(this.dataDirectory, topic)).map(({ payload }) => payload);
   }
 
   remove(): void {

@@ -22,8 +22,7 @@ describe('inspect-segment', () => {
 
   beforeEach(async () => {
     sandbox = new Sandbox();
-    await sandbox.run(['topics', 'create', 't', '--set', 'indexIntervalBytes=64']);
-    await sandbox.run(['produce', 't'], { input: 'hello\nworld\n\nlast\n' });
+    await sandbox.store('t', [['hello', 'world', '', 'last']], { indexIntervalBytes: 64 });
     store = join(sandbox.dataDirectory, 't', `${'0'.repeat(20)}.store`);
   });
 
@@ -82,7 +81,7 @@ describe('inspect-segment', () => {
   });
 
   it('finds the base offset of a renamed copy from its checksums', async () => {
-    await sandbox.run(['produce', 't'], { input: 'more\n'.repeat(40) });
+    await sandbox.store('t', [Array.from({ length: 40 }, () => 'more')]);
     const path = join(sandbox.directory, 'evidence.store');
     writeFileSync(path, readFileSync(store).subarray(42));
     expect(report(await inspect(path, '--json'))).to.include({ baseOffset: 2, nextOffset: 44 });

@@ -34,7 +34,7 @@ describe('topics', () => {
   }
 
   it('lists every topic with what it holds', async () => {
-    await sandbox.run(['produce', 'b'], { input: 'x\ny\n' });
+    await sandbox.store('b', [['x', 'y']]);
     await sandbox.run(['topics', 'create', 'a']);
     const [a, b] = await json('topics');
     expect(a).to.include({
@@ -56,7 +56,7 @@ describe('topics', () => {
   });
 
   it('lists the others beside a damaged one, names it and exits 3', async () => {
-    for (const topic of ['a', 'b', 'c']) await sandbox.run(['produce', topic], { input: 'x\n' });
+    for (const topic of ['a', 'b', 'c']) await sandbox.store(topic, [['x']]);
     writeFileSync(join(sandbox.dataDirectory, 'b', 'high-watermark'), 'x'.repeat(64));
     const { stdout, stderr, status } = await sandbox.run(['topics', '--json']);
     expect(stdout.toString().match(/"topic":"."/g)).to.deep.equal(['"topic":"a"', '"topic":"c"']);
@@ -66,7 +66,7 @@ describe('topics', () => {
 
   for (const args of [['produce'], ['consume'], ['topics', 'show'], ['topics', 'delete', '--yes']]) {
     it(`says what to do where the high-water mark is missing, and exits 3: ${args.join(' ')}`, async () => {
-      await sandbox.run(['produce', 't'], { input: 'x\n' });
+      await sandbox.store('t', [['x']]);
       unlinkSync(join(sandbox.dataDirectory, 't', 'high-watermark'));
       const { status, stderr } = await sandbox.run([...args, 't'], { input: 'y\n' });
       expect(stderr).to.include('fastqueue recover t');
@@ -108,8 +108,7 @@ describe('topics', () => {
   });
 
   it('changes settings for whoever appends next, and keeps the others', async () => {
-    await sandbox.run(['topics', 'create', 't', '--set', 'retentionAgeMs=1d']);
-    await sandbox.run(['produce', 't'], { input: 'x'.repeat(600).concat('\n').repeat(2) });
+    await sandbox.store('t', [['x'.repeat(600), 'x'.repeat(600)]], { retentionAgeMs: 86_400_000 });
     const [changed] = await json('topics', 'set', 't', 'segmentBytes=1k');
     expect(changed?.['settings']).to.include({ segmentBytes: 1024, retentionAgeMs: 86_400_000 });
     await sandbox.run(['produce', 't'], { input: 'y\n' });
@@ -118,11 +117,11 @@ describe('topics', () => {
   });
 
   it('deletes a topic with everything in it, and one of the same name begins at 0', async () => {
-    await sandbox.run(['produce', 't'], { input: 'x\n' });
+    await sandbox.store('t', [['x']]);
     await sandbox.run(['consume', 't', '-g', 'g']);
     expect((await sandbox.run(['topics', 'delete', 't', '--yes'])).status).to.equal(0);
     expect(await json('topics')).to.deep.equal([]);
-    await sandbox.run(['produce', 't'], { input: 'y\n' });
+    await sandbox.store('t', [['y']]);
     const { stdout } = await sandbox.run(['consume', 't', '-g', 'g', '-f', '%o %s']);
     expect(stdout.toString()).to.equal('0 y');
   });
@@ -131,7 +130,7 @@ describe('topics', () => {
     const elsewhere = join(sandbox.directory, 'elsewhere');
     mkdirSync(elsewhere);
     writeFileSync(join(elsewhere, 'precious'), 'still here');
-    await sandbox.run(['produce', 't'], { input: 'x\n' });
+    await sandbox.store('t', [['x']]);
     symlinkSync(elsewhere, join(sandbox.dataDirectory, 't', 'quarantine'));
     const { status, stderr } = await sandbox.run(['topics', 'delete', 't', '--yes']);
     expect(status, stderr).to.equal(0);
@@ -148,21 +147,21 @@ describe('topics', () => {
   });
 
   it('moves a group to where a spec says', async () => {
-    await sandbox.run(['produce', 't'], { input: 'a\nb\nc\n' });
+    await sandbox.store('t', [['a', 'b', 'c']]);
     const [reset] = await json('topics', 'reset', 't', '--group', 'g', '--to', '-2');
     expect(reset).to.deep.equal({ type: 'group', topic: 't', group: 'g', nextOffset: 1 });
     expect((await sandbox.run(['consume', 't', '-g', 'g'])).stdout.toString()).to.equal('b\nc\n');
   });
 
   it('shows no group that has taken nothing yet', async () => {
-    await sandbox.run(['produce', 't'], { input: 'a\n' });
+    await sandbox.store('t', [['a']]);
     await sandbox.run(['consume', 't', '-g', 'g', '-n', '0']);
     const [topic] = await json('topics', 'show', 't');
     expect(topic?.['groups']).to.deep.equal([]);
   });
 
   it('gives a group whose file is damaged a new place', async () => {
-    await sandbox.run(['produce', 't'], { input: 'a\nb\n' });
+    await sandbox.store('t', [['a', 'b']]);
     await sandbox.run(['consume', 't', '-g', 'g']);
     writeFileSync(join(sandbox.dataDirectory, 't', 'groups', 'g'), 'x'.repeat(24));
     const refused = await sandbox.run(['consume', 't', '-g', 'g']);

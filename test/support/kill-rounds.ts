@@ -4,6 +4,7 @@
  */
 import { expect } from 'chai';
 import { join } from 'node:path';
+import { openDataDirectory } from '../../src/engine/data-directory.ts';
 import { outcomeOf, Sandbox } from '../cli/fastqueue.ts';
 import { readTopicFiles } from './log-files.ts';
 
@@ -52,8 +53,9 @@ export async function killRounds(rounds: number): Promise<{ acknowledged: number
 
 /** Opening for append settles what the dead writer left; then the topic says where it stands. */
 async function settledNextOffset(sandbox: Sandbox): Promise<number> {
-  const settled = await sandbox.run(['produce', 't'], { input: '' });
-  expect(settled.status, settled.stderr).to.equal(0);
-  const { stdout } = await sandbox.run(['topics', 'show', 't', '--json']);
-  return (JSON.parse(stdout.toString()) as { nextOffset: number }).nextOffset;
+  const data = openDataDirectory(sandbox.dataDirectory, { map: false });
+  const topic = await data.openTopic('t', { mode: 'append' });
+  const { nextOffset } = await topic.status();
+  await topic.close();
+  return nextOffset;
 }
