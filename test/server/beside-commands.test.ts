@@ -142,9 +142,7 @@ describe('serve beside commands', () => {
   });
 
   it('leaves the topics free when it is idle: a command needs not wait for its lock', async () => {
-    const begun = performance.now();
-    const outcome = await sandbox.run(['produce', 't', '--lock-timeout', '1s'], { input: 'x\n' });
+    const outcome = await sandbox.run(['produce', 't', '--lock-timeout', '500ms'], { input: 'x\n' });
     expect(outcome.status, outcome.stderr).to.equal(0);
-    expect(performance.now() - begun).to.be.lessThan(SOON_MS);
   });
 });

@@ -27,8 +27,14 @@ describe('compact beside two writers and two followers', function () {
     await live.remove();
   });
 
-  /** Enough for several segments that can be merged, and for some to be dropped. */
-  const moreSegments = (): Promise<void> => live.moreRecords(60);
+  /** Until there are segments that can be merged, and usually some to be dropped. */
+  async function moreSegments(): Promise<void> {
+    let planned: CompactReport;
+    do {
+      await live.moreRecords(60);
+      planned = await compactTopic(live.context, { ...OPTIONS, dryRun: true });
+    } while (planned.rewrites.length === 0);
+  }
 
   const compact = (fileSystem?: FaultyFileSystem): Promise<CompactReport> =>
     compactTopic(fileSystem === undefined ? live.context : { ...live.context, fileSystem }, OPTIONS);
