@@ -18,8 +18,8 @@ const MAX_OFFSET = 2n ** 53n - 1n;
 const NOT_HERE: Partial<Record<ErrorCode, string>> = {
   disk_full: 'crashes.test.ts fills a disk',
   permission_denied: 'below, where a read-only file system can be mounted',
-  too_many_open_files: 'hostile.test.ts takes the descriptors away',
-  request_timeout: 'hostile.test.ts is slow',
+  too_many_open_files: 'hostile.alone.test.ts takes the descriptors away',
+  request_timeout: 'hostile.alone.test.ts is slow',
   stopping: 'crashes.test.ts stops the server',
   outcome_unknown: 'a disk that fails between the sync and the mark',
   recovery_incomplete: 'the server recovers nothing',
