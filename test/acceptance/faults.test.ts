@@ -113,7 +113,7 @@ describeWith(['strace'], 'produce on a disk that fails', () => {
   });
 
   it('is not needed to read: a read-only data directory can be consumed, and appending is refused', async () => {
-    await sandbox.run(['produce', 't'], { input: 'a\nb\n' });
+    await sandbox.store('t', [['a', 'b']]);
     const mounts = new Mounts();
     try {
       const view = mounts.readOnlyView(sandbox.dataDirectory, 'view');
@@ -141,7 +141,7 @@ for (const { where, env, says } of [
 
     before(async () => {
       sandbox = new Sandbox();
-      await sandbox.run(['produce', 't'], { input: 'a\n' });
+      await sandbox.store('t', [['a']]);
     });
 
     after(() => {

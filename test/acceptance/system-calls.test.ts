@@ -76,8 +76,7 @@ describeWith(['strace'], 'produce, seen by strace', () => {
   };
 
   it('writes a batch once, syncs it, then writes the index, the mark and the acknowledgement, in this order', async () => {
-    await sandbox.run(['topics', 'create', 't', '--set', 'indexIntervalBytes=64']);
-    await sandbox.run(['produce', 't'], { input: `${'zero'.repeat(20)}\n` });
+    await sandbox.store('t', [['zero'.repeat(20)]], { indexIntervalBytes: 64 });
     const calls = trace('produce', 't', '--ack', 'offset');
     expect(calls.filter(({ name, text }) => name === 'pwrite64' && text.includes('.store>'))).to.have.length(
       1,
@@ -97,7 +96,7 @@ describeWith(['strace'], 'produce, seen by strace', () => {
   });
 
   it('syncs the active store before it is written to for the first time', async () => {
-    await sandbox.run(['produce', 't'], { input: 'zero\n' });
+    await sandbox.store('t', [['zero']]);
     const calls = trace('produce', 't', '--ack', 'offset');
     const write = find(calls, 'pwrite64', '.store>');
     const before = calls.filter(

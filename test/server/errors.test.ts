@@ -186,7 +186,7 @@ describeWith(['mount', 'umount'], 'serve on a file system that is read-only', ()
   it('reads, answers permission_denied to a POST, and says in /health that it cannot write', async () => {
     const sandbox = new Sandbox();
     const mounts = new Mounts();
-    await sandbox.run(['produce', 't'], { input: 'a\nb\n' });
+    await sandbox.store('t', [['a', 'b']]);
     const view = mounts.readOnlyView(sandbox.dataDirectory, 'view');
     const server = await Server.start(sandbox, ['-d', view]);
     expect((await server.get('/topics/t/messages')).json).to.include({ nextOffset: 2 });

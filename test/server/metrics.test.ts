@@ -124,9 +124,8 @@ describe('GET /metrics', () => {
   });
 
   it('says where topics begin and end, and what they take on the disk, whoever wrote them', async () => {
-    const settings = ['--set', 'segmentBytes=1KiB', '--set', 'retentionBytes=2KiB'];
-    await sandbox.run(['topics', 'create', 'disk', ...settings]);
-    for (let at = 0; at < 5; at++) await sandbox.run(['produce', 'disk'], { input: `${'x'.repeat(900)}\n` });
+    const batches = Array.from({ length: 5 }, () => ['x'.repeat(900)]);
+    await sandbox.store('disk', batches, { segmentBytes: 1024, retentionBytes: 2048 });
     const families = await scrape();
     const labels = { topic: 'disk' };
     const { json } = await server.get('/topics/disk/offsets');

@@ -324,7 +324,7 @@ describe('POST where nothing may be created or changed', () => {
   });
 
   it('is 403 under --read-only, as are PUT and DELETE, while reading works', async () => {
-    await sandbox.run(['produce', 'there'], { input: 'x\n' });
+    await sandbox.store('there', [['x']]);
     const server = await Server.start(sandbox, ['--read-only']);
     for (const [method, path] of [
       ['POST', '/topics/there/messages'],

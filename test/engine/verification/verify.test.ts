@@ -422,7 +422,7 @@ describe('fastqueue verify', () => {
   it('exits 0 for a sound log, 3 for a damaged one and 10 for none, with and without --json', async () => {
     const sandbox = new Sandbox();
     try {
-      await sandbox.run(['produce', 't'], { input: 'a\nb\nc\n' });
+      await sandbox.store('t', [['a', 'b', 'c']]);
       const store = `${sandbox.dataDirectory}/t/${FIRST}.store`;
       for (const json of [[], ['--json']])
         expect((await sandbox.run(['verify', ...json])).status).to.equal(0);
