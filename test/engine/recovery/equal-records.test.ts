@@ -4,7 +4,7 @@ import { crc32 } from 'node:zlib';
 import { verifyTopic } from '../../../src/engine/verification/verify.ts';
 import { framePositions, lostOffsets, RecoveryScene } from '../../support/recovery-scene.ts';
 
-const RECORDS = 12;
+const RECORDS = 10;
 const PAYLOAD_BYTES = 24;
 const FRAME_BYTES = 16 + PAYLOAD_BYTES;
 
