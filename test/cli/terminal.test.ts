@@ -42,7 +42,7 @@ function endOf(
     cwd: ROOT,
     env: { PATH: process.env['PATH'] ?? '', TERM: 'xterm', ...env },
     encoding: 'utf8',
-    timeout: 20_000,
+    timeout: 60_000,
   });
   expect(run.stderr).to.equal('');
   return { output: run.stdout.replaceAll('\r\n', '\n'), status: run.status };
@@ -67,9 +67,7 @@ const tooWide = (text: string, columns: number): string[] =>
     .split('\n')
     .filter((line) => line.length > columns && !COMMAND_LINE.test(line) && line.trim().includes(' '));
 
-describe('verify in a terminal', function () {
-  this.timeout(20_000);
-
+describe('verify in a terminal', () => {
   for (const damage of ['tail-missing', 'mark-damaged', 'torn-tail']) {
     it(`prints no line that is wider than 100 columns for ${damage}`, () => {
       const lines = verifyIn(100, damage, { NO_COLOR: '1' }).split('\n');
@@ -85,9 +83,7 @@ describe('verify in a terminal', function () {
   });
 });
 
-describe('other commands in a terminal', function () {
-  this.timeout(20_000);
-
+describe('other commands in a terminal', () => {
   const SCENES: readonly (readonly [args: readonly string[], damage: string, columns: number])[] = [
     [['recover', '--dry-run'], 'tail-missing', 72],
     // What compact says is short.

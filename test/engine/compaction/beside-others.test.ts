@@ -11,7 +11,7 @@ const SEGMENT_BYTES = 2048;
 const OPTIONS = { dryRun: false, mergeBelowBytes: 8192, retainBytes: 40_000, lockTimeoutMs: 20_000 };
 
 describe('compact beside two writers and two followers', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   let live: LiveTopic;
 
   before(async () => {
