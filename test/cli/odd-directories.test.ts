@@ -23,8 +23,7 @@ const ODD_THINGS: Readonly<Record<string, (path: string) => void>> = {
   },
 };
 
-describe('a data directory with odd things in it', function () {
-  this.timeout(30_000);
+describe('a data directory with odd things in it', () => {
   let sandbox: Sandbox;
 
   beforeEach(() => {

@@ -60,9 +60,7 @@ const SCENES: readonly Scene[] = [
   },
 ];
 
-describe('printed commands', function () {
-  this.timeout(20_000);
-
+describe('printed commands', () => {
   let sandbox: Sandbox;
   let directory: string;
   let suffix: string;
