@@ -3,7 +3,7 @@
  * last hook. By itself a process would never end for it, and a worker of `mocha --parallel` would be ended all the same.
  */
 import type { RootHookObject } from 'mocha';
-import { setTimeout as wait } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 
 /** Connections that were closed, and delayed work that is under way, take a moment to go. */
 const PATIENCE_MS = 5000;
@@ -21,15 +21,21 @@ function leftovers(): string[] {
 }
 
 export const mochaHooks: RootHookObject = {
-  beforeAll() {
+  async beforeAll() {
     // They are made when they are first used, and stay.
     for (const stream of [process.stdout, process.stderr]) stream.write('');
+    // From the first turn on a hook has a timer of Mocha's, here and below.
+    await turn();
     resourcesBefore = process.getActiveResourcesInfo();
   },
 
   async afterAll() {
+    await turn();
     const giveUpAt = performance.now() + PATIENCE_MS;
-    while (leftovers().length > 0 && performance.now() < giveUpAt) await wait(10);
+    while (leftovers().length > 0 && performance.now() < giveUpAt) {
+      await wait(10);
+      await turn();
+    }
     const left = leftovers();
     if (left.length > 0)
       throw new Error(`The tests of this file are over, and left running: ${left.join(', ')}`);
