@@ -14,7 +14,7 @@ import {
 import { newerFrame, payloadChecksum, scanFrames, type ScanRequest } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { MAX_OFFSET } from './limits.ts';
-import { findNextFrame } from './next-frame.ts';
+import { findNextFrame, placesByLength } from './next-frame.ts';
 import { entriesAfter } from './offset-index.ts';
 import type { TopicContext } from './topic-directory.ts';
 
@@ -169,7 +169,6 @@ export function findFrameBehind(
   place: LostPlace,
 ): { position: number; offset: number } | undefined {
   const { store, baseOffset, position, offset, lastTimestamp, endPosition, end } = place;
-  const header = headerAt(store, position);
   return findNextFrame({
     file: store,
     fromPosition: position,
@@ -178,9 +177,7 @@ export function findFrameBehind(
     maxOffset: place.maxOffset,
     minTimestamp: lastTimestamp,
     indexEntries: entriesAfter(context, { baseOffset, position, count: HINT_COUNT }),
-    ...(header === undefined
-      ? {}
-      : { expected: { position: position + header.frameBytes, offset: offset + 1 } }),
+    expected: placesByLength(store, place),
     ...(end === undefined ? {} : { end }),
     follow: followWith(context, store, lastTimestamp),
   });

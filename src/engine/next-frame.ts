@@ -36,8 +36,11 @@ export interface NextFrameRequest {
   readonly minTimestamp: number;
   /** Where the segment must end, when that is known: a frame that ends there at this next offset is confirmed. */
   readonly end?: { readonly position: number; readonly nextOffset: number };
-  /** Where the damaged frame's own Length points: a frame at exactly this place and offset is confirmed. */
-  readonly expected?: { readonly position: number; readonly offset: number };
+  /**
+   * Where the damaged frame's own Length points, and behind it those of damaged frames that stand one behind the other
+   * (`placesByLength`): a frame at exactly one of these places, at its offset, is confirmed.
+   */
+  readonly expected?: readonly FoundFrame[];
   /** Sound index entries: a frame that one of them names is confirmed. Ascending. */
   readonly indexEntries?: readonly { readonly offset: number; readonly position: number }[];
   /**
@@ -62,7 +65,7 @@ const WINDOW_BYTES = 1024 * 1024;
 
 /** The next frame that is good beyond doubt, or undefined when there is none before endPosition. */
 export function findNextFrame(request: NextFrameRequest): FoundFrame | undefined {
-  const { expected } = request;
+  const [expected] = request.expected ?? [];
   // Where the damaged frame's own Length points no payload has to be looked into.
   if (expected !== undefined && isGoodFrame(expected, request)) return expected;
   if (isLastFrame(request)) return undefined;
@@ -83,9 +86,33 @@ export function findNextFrame(request: NextFrameRequest): FoundFrame | undefined
   }
 }
 
+/** Damaged frames in a row whose Lengths are followed. */
+const MAX_FOLLOWED = 16;
+
+/**
+ * Where the Lengths of a damaged frame and of those behind it point, each with the offset that it has if all of them are
+ * records. Only the first counts without a header behind it that could be a record's.
+ */
+export function placesByLength(file: FileHandle, from: FoundFrame & { endPosition: number }): FoundFrame[] {
+  const places: FoundFrame[] = [];
+  let { position, offset } = from;
+  while (places.length < MAX_FOLLOWED) {
+    const bytes = readHeader(file, position, from.endPosition);
+    if (bytes === undefined) break;
+    const { kind, payloadBytes, frameBytes } = decodeFrameHeader(bytes, 0);
+    const isRecord = kind === FRAME_KIND.record && payloadBytes <= MAX_RECORD_BYTES;
+    if (!isRecord && places.length > 0) break;
+    position += frameBytes;
+    offset += 1;
+    places.push({ position, offset });
+  }
+  return places;
+}
+
 /** True where the damaged frame is the segment's last: by its own Length, or by its checksum but for its Length. */
 function isLastFrame(request: NextFrameRequest): boolean {
-  const { end, expected, minOffset } = request;
+  const { end, minOffset } = request;
+  const [expected] = request.expected ?? [];
   if (end?.nextOffset !== minOffset + 1) return false;
   return expected?.position === end.position || isWholeFrame(request, end.position);
 }
@@ -267,21 +294,24 @@ function confirm(
   return undefined;
 }
 
-/** True when a segment end, an index entry or the damaged frame's own length speaks for this very place. */
+/** True when a segment end, an index entry or the Lengths of damaged frames speak for this very place. */
 function isConfirmed(place: FoundFrame, following: FoundFrame, request: NextFrameRequest): boolean {
-  const { end, expected, indexEntries } = request;
+  const { end } = request;
   if (end?.position === following.position && end.nextOffset === following.offset) return true;
-  if (expected?.position === place.position && expected.offset === place.offset) return true;
-  return (
-    indexEntries?.some((entry) => entry.position === place.position && entry.offset === place.offset) === true
+  return isOneNamed(
+    request,
+    ({ position, offset }) => position === place.position && offset === place.offset,
   );
 }
 
-function isNamed(position: number, request: NextFrameRequest): boolean {
-  return (
-    request.expected?.position === position ||
-    request.indexEntries?.some((entry) => entry.position === position) === true
-  );
+const isNamed = (wanted: number, request: NextFrameRequest): boolean =>
+  isOneNamed(request, ({ position }) => position === wanted);
+
+function isOneNamed(
+  { expected, indexEntries }: NextFrameRequest,
+  isWanted: (place: FoundFrame) => boolean,
+): boolean {
+  return expected?.some(isWanted) === true || indexEntries?.some(isWanted) === true;
 }
 
 function checksOut(place: FoundFrame, request: NextFrameRequest, checksums: RangeChecksums): boolean {

@@ -15,7 +15,7 @@ import { checkRun, findNextPlain, type ChecksumName } from './checks.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { KERNEL_INPUT } from '../kernel/index.ts';
 import { MAX_OFFSET, READ_CHUNK_BYTES } from '../limits.ts';
-import { findNextFrame } from '../next-frame.ts';
+import { findNextFrame, placesByLength } from '../next-frame.ts';
 import { entriesAfter } from '../offset-index.ts';
 import { followWith } from '../damage-scan.ts';
 import type { TopicContext } from '../topic-directory.ts';
@@ -239,9 +239,7 @@ function findBehind(
     maxOffset: (endOffset ?? MAX_OFFSET) - 1,
     minTimestamp: place.minTimestamp,
     indexEntries,
-    ...(header === undefined
-      ? {}
-      : { expected: { position: position + header.frameBytes, offset: offset + 1 } }),
+    expected: placesByLength(file, place),
     ...(endOffset === undefined ? {} : { end: { position: endPosition, nextOffset: endOffset } }),
     follow: followWith(context, file, place.minTimestamp),
   });
