@@ -7,6 +7,7 @@ import { FastQueueError } from './errors.ts';
 import { classifyTopicFile } from './format/file-names.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import type { LockHold } from './topic-lock.ts';
+import { isIndexFree } from './offset-index.ts';
 import { listSegments } from './segment-list.ts';
 import { indexPath, listTopicFiles, storePath, type TopicContext } from './topic-directory.ts';
 
@@ -22,15 +23,18 @@ export interface Leftover {
 export function listLeftovers(context: TopicContext, mark: HighWatermark): Leftover[] {
   const { below, empty, superseded, live } = listSegments(context, mark);
   const paths: string[] = [];
-  for (const baseOffset of [...below, ...empty, ...superseded])
-    paths.push(indexPath(context, baseOffset), storePath(context, baseOffset));
+  for (const baseOffset of [...below, ...empty, ...superseded]) {
+    if (isIndexFree(context, baseOffset)) paths.push(indexPath(context, baseOffset));
+    paths.push(storePath(context, baseOffset));
+  }
   const firstBase = live[0]?.baseOffset ?? 0;
   for (const name of listTopicFiles(context)) {
     const path = join(context.directory, name);
     const file = classifyTopicFile(name);
     if (file.type === 'temporary' && isAbandoned(context, path)) paths.push(path);
     // Its store went before it, which a power cut may make of any order.
-    if (file.type === 'index' && file.baseOffset < firstBase && !paths.includes(path)) paths.push(path);
+    const isIndex = file.type === 'index' && file.baseOffset < firstBase;
+    if (isIndex && !paths.includes(path) && isIndexFree(context, file.baseOffset)) paths.push(path);
   }
   return paths.flatMap((path) => {
     const status = context.fileSystem.status(path);

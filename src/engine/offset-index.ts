@@ -116,7 +116,7 @@ export class IndexWriter {
   drop(): void {
     this.close();
     try {
-      this.#context.fileSystem.unlink(indexPath(this.#context, this.#baseOffset));
+      removeIndex(this.#context, this.#baseOffset);
     } catch (error) {
       // What is there is still sound as far as it goes.
       if (!(error instanceof FastQueueError)) throw error;
@@ -128,6 +128,16 @@ export class IndexWriter {
     this.#file = undefined;
   }
 }
+
+/** Removes an index. What is called one and is no file was put there on purpose: it is done without, and nobody removes it. */
+export function removeIndex(context: TopicContext, baseOffset: number): void {
+  const path = indexPath(context, baseOffset);
+  if (isIndexFree(context, baseOffset)) context.fileSystem.unlink(path);
+}
+
+/** True where an index may be put or removed: there is none, or it is a file. */
+export const isIndexFree = (context: TopicContext, baseOffset: number): boolean =>
+  context.fileSystem.status(indexPath(context, baseOffset))?.isFile !== false;
 
 /**
  * Removes the index if it names a frame at `position` or behind it, where the store is about to be cut: entries that
@@ -143,8 +153,7 @@ export function dropIndexBeyond(context: TopicContext, cut: { baseOffset: number
     } finally {
       file.close();
     }
-    if (last !== undefined && last.entry.position >= cut.position)
-      context.fileSystem.unlink(indexPath(context, cut.baseOffset));
+    if (last !== undefined && last.entry.position >= cut.position) removeIndex(context, cut.baseOffset);
   } catch (error) {
     if (!(error instanceof FastQueueError)) throw error;
   }

@@ -8,8 +8,9 @@
  */
 import type { HighWatermark } from './format/high-watermark.ts';
 import { currentMark, isDeleted, markUnsound, peekMark, refuseNewer, writeMark } from './mark-file.ts';
+import { removeIndex } from './offset-index.ts';
 import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from './segment-list.ts';
-import { indexPath, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
+import { storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
 import { withTopicLock, type LockHold } from './topic-lock.ts';
 import { readTopicSettings } from './topic-settings.ts';
 
@@ -118,7 +119,7 @@ export async function applyRetention(
   await hold.markFile.datasync();
   if (superseded.length > 0) await context.fileSystem.syncDirectory(context.directory);
   for (const baseOffset of doomed) {
-    context.fileSystem.unlink(indexPath(context, baseOffset));
+    removeIndex(context, baseOffset);
     context.fileSystem.unlink(storePath(context, baseOffset));
   }
   await context.fileSystem.syncDirectory(context.directory);

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { planRetention, retainTopic, type RetainableSegment } from '../../src/engine/retention.ts';
 import { FaultyFileSystem } from '../support/faulty-file-system.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
@@ -105,6 +105,15 @@ describe('retention', () => {
     rmSync(scratch.path('topic.json'));
     expect(await forgetOld()).to.equal(undefined);
     expect((await scratch.everyOffset()).size).to.equal(20);
+  });
+
+  it('deletes a segment beside what is called its index and is a directory, which stays', async () => {
+    await scratch.fill(20, { segmentBytes: 1024 });
+    const path = scratch.path('00000000000000000000.index');
+    rmSync(path);
+    mkdirSync(path);
+    expect((await forgetOld())?.segments).to.equal(4);
+    expect(statSync(path).isDirectory()).to.equal(true);
   });
 
   it('keeps everything where both settings are none', async () => {

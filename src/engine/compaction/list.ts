@@ -11,6 +11,7 @@ import type { HighWatermark } from '../format/high-watermark.ts';
 import type { FileStatus } from '../io/file-system.ts';
 import { headerAt } from '../damage-scan.ts';
 import { currentMark } from '../mark-file.ts';
+import { isIndexFree } from '../offset-index.ts';
 import { listSegments, openStoreIfThere, type LogSegment } from '../segment-list.ts';
 import { storePath, type TopicContext } from '../topic-directory.ts';
 
@@ -35,6 +36,8 @@ export interface SealedSegment {
   readonly lastTimestamp: number;
   /** Where it is damaged, or does not meet the next; undefined where it is sound. */
   readonly damage: DamagedPlace | undefined;
+  /** False where what is called its index is no file: then the segment stays as it is. */
+  readonly isIndexFree: boolean;
 }
 
 export interface SealedList {
@@ -147,6 +150,7 @@ async function readSealed(
       firstTimestamp: headerAt(store, 0)?.timestamp ?? -Infinity,
       lastTimestamp: scan.lastTimestamp,
       damage: isSound ? undefined : { path, position: scan.endPosition, offset: scan.nextOffset },
+      isIndexFree: isIndexFree(context, baseOffset),
     };
   } finally {
     store.close();

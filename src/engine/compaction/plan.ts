@@ -49,12 +49,12 @@ export function planCompaction(list: SealedList, policy: CompactPolicy): Compact
   };
 }
 
-/** Sound segments only. */
+/** Sound segments only, whose indexes can be replaced. */
 function groupsOf(segments: readonly SealedSegment[], policy: CompactPolicy): SealedSegment[][] {
   const groups: SealedSegment[][] = [];
   let group: SealedSegment[] = [];
   for (const segment of segments) {
-    if (segment.damage !== undefined) {
+    if (segment.damage !== undefined || !segment.isIndexFree) {
       group = [];
     } else if (group.length > 0 && joins(group, segment, policy)) {
       group.push(segment);

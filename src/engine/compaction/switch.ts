@@ -13,7 +13,8 @@ import { isSameFile } from '../io/file-system.ts';
 import type { PreparedSegment } from './prepare.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import { writeMark } from '../mark-file.ts';
-import { indexPath, storePath, type TopicContext } from '../topic-directory.ts';
+import { removeIndex } from '../offset-index.ts';
+import { storePath, type TopicContext } from '../topic-directory.ts';
 import type { LockHold } from '../topic-lock.ts';
 
 /**
@@ -36,7 +37,7 @@ export async function switchStore(
   if (!isStill(context, request, [prepared])) return undefined;
   const { fileSystem, directory } = context;
   const mark = await raiseGeneration(hold, request.mark);
-  for (const { baseOffset } of segments) fileSystem.unlink(indexPath(context, baseOffset));
+  for (const { baseOffset } of segments) removeIndex(context, baseOffset);
   await fileSystem.syncDirectory(directory);
   prepared.store?.place();
   await fileSystem.syncDirectory(directory);

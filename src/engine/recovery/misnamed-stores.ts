@@ -9,10 +9,11 @@ import { isSound, readFrameAt } from '../frame-scanner.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { MAX_OFFSET } from '../limits.ts';
 import { peekMark, writeMark } from '../mark-file.ts';
+import { removeIndex } from '../offset-index.ts';
 import { QuarantineRun } from '../quarantine.ts';
 import { markApplied, runPath, type RenamedStore } from './runs.ts';
 import { headerAt, scanStore, solvedOffset } from '../damage-scan.ts';
-import { indexPath, listStoreBases, storePath, type TopicContext, storeBytes } from '../topic-directory.ts';
+import { listStoreBases, storePath, type TopicContext, storeBytes } from '../topic-directory.ts';
 import type { LockHold } from '../topic-lock.ts';
 
 /** The stores whose frames check out from another base offset, where that name is free or becomes free. */
@@ -138,8 +139,8 @@ export async function moveAway(
 ): Promise<void> {
   const { fileSystem, directory } = context;
   for (const { from, to } of renamed) {
-    fileSystem.unlink(indexPath(context, from));
-    fileSystem.unlink(indexPath(context, to));
+    removeIndex(context, from);
+    removeIndex(context, to);
   }
   await fileSystem.syncDirectory(directory);
   for (const { from } of renamed) fileSystem.rename(storePath(context, from), awayPath(context, run, from));

@@ -7,10 +7,11 @@ import { temporaryFileName } from '../format/file-names.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { writeMark } from '../mark-file.ts';
+import { removeIndex } from '../offset-index.ts';
 import { copyBytes, writeWhole } from '../quarantine.ts';
 import { openRunFile } from './runs.ts';
 import { DEFAULT_TOPIC_SETTINGS } from '../settings.ts';
-import { indexPath, storePath, type TopicContext } from '../topic-directory.ts';
+import { storePath, type TopicContext } from '../topic-directory.ts';
 import type { LockHold } from '../topic-lock.ts';
 import { readTopicSettings } from '../topic-settings.ts';
 
@@ -78,7 +79,7 @@ async function replaceStore(
   const path = storePath(context, request.baseOffset);
   const source = fileSystem.open(path, 'read');
   try {
-    fileSystem.unlink(indexPath(context, request.baseOffset));
+    removeIndex(context, request.baseOffset);
     await fileSystem.syncDirectory(directory);
     await putInPlace(context, { path, run: request.run }, (target) => {
       writeSpliced(context, { ...request, source, target });

@@ -10,6 +10,7 @@ import { classifyTopicFile } from '../format/file-names.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { markUnsound, peekMark, writeMark } from '../mark-file.ts';
+import { removeIndex } from '../offset-index.ts';
 import { copyBytes, type QuarantineManifest } from '../quarantine.ts';
 import { standingOf, type ChangeStanding } from './comparison.ts';
 import { finishRenaming, moveAway, reversed, standAsFound, standRenamed } from './misnamed-stores.ts';
@@ -26,7 +27,7 @@ import {
   type StoreChange,
 } from './runs.ts';
 import { replaceStores, type Splice } from './segments.ts';
-import { indexPath, storePath, type TopicContext } from '../topic-directory.ts';
+import { storePath, type TopicContext } from '../topic-directory.ts';
 import type { LockHold } from '../topic-lock.ts';
 
 export interface UndoReport {
@@ -232,7 +233,7 @@ async function restoreStores(
     await restoreRegion(context, manifest.run, change);
   }
   for (const { baseOffset } of work.created) {
-    fileSystem.unlink(indexPath(context, baseOffset));
+    removeIndex(context, baseOffset);
     fileSystem.unlink(storePath(context, baseOffset));
   }
   if (work.created.length > 0) await fileSystem.syncDirectory(directory);

@@ -17,6 +17,7 @@ function segments(...changes: (Partial<SealedSegment> & { sizeBytes?: number })[
     firstTimestamp: number * 1000,
     lastTimestamp: number * 1000 + 999,
     damage: undefined,
+    isIndexFree: true,
     ...change,
   }));
 }
@@ -33,6 +34,12 @@ describe('planCompaction', () => {
   it('merges neighbours that are all smaller than the bound', () => {
     expect(rewritten(segments({}, {}, {}))).to.deep.equal([[0, 10, 20]]);
     expect(rewritten(segments({}, { sizeBytes: 1000 }, {}, {}))).to.deep.equal([[20, 30]]);
+  });
+
+  it('leaves a segment as it is whose index is no file', () => {
+    const list = segments({}, { isIndexFree: false, compactBytes: 1 }, {}, {});
+    expect(rewritten(list)).to.deep.equal([[20, 30]]);
+    expect(plan(list).kept.map(({ baseOffset }) => baseOffset)).to.deep.equal([0]);
   });
 
   it('merges nothing where merging is off, and no segment with itself', () => {
