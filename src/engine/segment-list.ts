@@ -8,8 +8,8 @@ import { classifyTopicFile } from './format/file-names.ts';
 import { isSound, readFrameAt, scanFrames } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { openIfThere } from './io/open-if-there.ts';
-import { findNextFrame } from './next-frame.ts';
 import { lastIndexedPlace } from './offset-index.ts';
+import { isLedTo } from './store-end.ts';
 import {
   indexPath,
   listStoreBases,
@@ -121,34 +121,14 @@ function indexedBases(context: TopicContext): ReadonlySet<number> {
   return bases;
 }
 
-/** Bytes at the end of a store in which frames that lead to its end are looked for, before all of it is read. */
-const TAIL_BYTES = 64 * 1024;
-
 /**
  * Offset that the good frames of a store end at. Where they end at `likelyOffset` the last few bytes tell, index or not;
  * otherwise it is read from its last index entry, or whole.
  */
 function endOfStore(context: TopicContext, baseOffset: number, likelyOffset: number): number {
   const isLikely = withStore(context, baseOffset, (store) => {
-    const endPosition = store.status().sizeBytes;
-    const found = findNextFrame({
-      file: store,
-      fromPosition: Math.max(0, endPosition - TAIL_BYTES),
-      endPosition,
-      minOffset: baseOffset,
-      maxOffset: likelyOffset - 1,
-      minTimestamp: -Infinity,
-      end: { position: endPosition, nextOffset: likelyOffset },
-    });
-    if (found === undefined) return false;
-    const scan = scanFrames({
-      file: store,
-      kernel: context.kernel,
-      ...found,
-      endPosition,
-      minTimestamp: -Infinity,
-    });
-    return scan.stop === 'end' && scan.nextOffset === likelyOffset;
+    const position = store.status().sizeBytes;
+    return isLedTo(context, { store, baseOffset, position, offset: likelyOffset });
   });
   if (isLikely === true) return likelyOffset;
   return segmentTail(context, baseOffset)?.endOffset ?? baseOffset;

@@ -10,11 +10,12 @@ import { commandLine } from './command-line.ts';
 import { FastQueueError } from './errors.ts';
 import { storeFileName } from './format/file-names.ts';
 import { MARK_FLAG, type HighWatermark } from './format/high-watermark.ts';
-import { scanTail } from './frame-scanner.ts';
+import { scanTail, type TailScan } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { isDeleted, isFailed, markUnsound, peekMark, refuseNewer, writeMark } from './mark-file.ts';
 import { dropIndexBeyond } from './offset-index.ts';
 import { pruneTornTails, QuarantineRun, type QuarantineReason } from './quarantine.ts';
+import { endsAtMark } from './store-end.ts';
 import { storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
 import { TopicLock } from './topic-lock.ts';
 
@@ -43,15 +44,9 @@ export async function settle(log: LockedLog): Promise<HighWatermark> {
   }
   await syncUnproven(log);
   const { context, store, mark } = log;
-  const scan = scanTail({
-    file: store,
-    kernel: context.kernel,
-    position: mark.position,
-    offset: mark.nextOffset,
-    endPosition: sizeBytes,
-    minTimestamp: mark.position === 0 ? -Infinity : mark.timestamp,
-  });
-  if (scan.ending === 'damaged') throw damagedTail(log, scan.goodEndPosition, scan.nextOffset);
+  const scan = scanBehind(context, mark, store);
+  if (scan.ending === 'damaged' || isMovedEnd(log, scan))
+    throw damagedTail(log, scan.goodEndPosition, scan.nextOffset);
   const adopted: HighWatermark = {
     ...mark,
     nextOffset: scan.nextOffset,
@@ -69,6 +64,24 @@ export async function settle(log: LockedLog): Promise<HighWatermark> {
   writeMark(log.markFile, adopted);
   await log.markFile.datasync();
   return adopted;
+}
+
+/** Judges what lies behind the mark in the active store. */
+export function scanBehind(context: TopicContext, mark: HighWatermark, store: FileHandle): TailScan {
+  return scanTail({
+    file: store,
+    kernel: context.kernel,
+    position: mark.position,
+    offset: mark.nextOffset,
+    endPosition: store.status().sizeBytes,
+    minTimestamp: mark.position === 0 ? -Infinity : mark.timestamp,
+  });
+}
+
+/** What was acknowledged and now lies behind the mark, since bytes came in before it, looks unfinished and must not be cut. */
+function isMovedEnd({ context, mark, store }: LockedLog, scan: TailScan): boolean {
+  if (scan.ending !== 'torn-tail' || scan.goodEndPosition > mark.position) return false;
+  return !endsAtMark(context, mark, store);
 }
 
 /** A stale mark (put back from a copy, say) may lie a roll behind: the next segment begins where this one ends. */

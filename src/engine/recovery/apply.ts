@@ -27,13 +27,12 @@ import {
   type StoreChange,
 } from './runs.ts';
 import { placeStore, replaceStores, rollActive, type Splice } from './segments.ts';
-import { storePath, type TopicContext } from '../topic-directory.ts';
+import { storeBytes, storePath, type TopicContext } from '../topic-directory.ts';
 import type { LockHold } from '../topic-lock.ts';
 
 /**
  * Applies the part of a plan that changes stores.
  *
- * @param end where the log ends afterwards, for a plan that goes beyond the mark
  * @returns the manifest of the run that kept what was replaced
  * @throws FastQueueError `condition_failed` when the log is no longer what the plan saw: nothing was changed then;
  *   disk errors as themselves
@@ -42,16 +41,17 @@ export async function applyPlan(
   context: TopicContext,
   hold: Pick<LockHold, 'markFile'>,
   plan: RecoveryPlan,
-  end?: Pick<HighWatermark, 'nextOffset' | 'position' | 'timestamp'>,
 ): Promise<RecoverManifest> {
   const mark = peekMark(hold.markFile);
   if (mark === undefined) throw markUnsound(context);
-  if (mark.generation !== plan.generation) throw noLongerFits(context, 'the topic was changed meanwhile');
+  if (mark.generation !== plan.generation)
+    throw noLongerFits(context, plan, 'the topic was changed meanwhile');
+  refuseOtherEnd(context, plan, mark);
   const stores = openStores(context, plan.regions);
   try {
-    for (const region of plan.regions) refuseChanged(context, stores, region);
-    for (const segment of plan.missingSegments) refuseExisting(context, segment);
-    const manifest = await keepAll(context, { plan, mark, stores, end });
+    for (const region of plan.regions) refuseChanged(context, stores, { plan, region });
+    for (const segment of plan.missingSegments) refuseExisting(context, plan, segment);
+    const manifest = await keepAll(context, { plan, mark, stores });
     writeMark(hold.markFile, { ...mark, generation: mark.generation + 1 });
     await hold.markFile.datasync();
     await writeInPlace(context, stores, manifest);
@@ -82,26 +82,48 @@ function openStores(context: TopicContext, regions: readonly RegionRepair[]): St
 
 const storeOf = (stores: Stores, baseOffset: number): FileHandle => stores.get(baseOffset) as FileHandle;
 
-function refuseChanged(context: TopicContext, stores: Stores, region: RegionRepair): void {
-  const store = storeOf(stores, region.baseOffset);
-  const { position } = region;
-  const byteCount = region.endPosition - position;
-  if (payloadChecksum(store, { position, byteCount }) !== region.checksum)
-    throw noLongerFits(context, `${store.path} holds other bytes at ${position}`);
-  if (region.method === 'extended' && store.status().sizeBytes !== region.endPosition)
-    throw noLongerFits(context, `${store.path} no longer ends at byte ${region.endPosition}`);
+/** Of a plan that goes beyond the mark: nobody has appended, adopted or cut anything there. */
+function refuseOtherEnd(context: TopicContext, plan: RecoveryPlan, mark: HighWatermark): void {
+  const { pastMark } = plan;
+  if (pastMark === undefined) return;
+  const { baseOffset } = pastMark;
+  const isSameMark =
+    mark.baseOffset === baseOffset &&
+    mark.position === pastMark.mark.position &&
+    mark.nextOffset === pastMark.mark.nextOffset;
+  if (!isSameMark || storeBytes(context, baseOffset) !== pastMark.storeBytes)
+    throw noLongerFits(context, plan, `${storePath(context, baseOffset)} ends elsewhere by now`);
 }
 
-function refuseExisting(context: TopicContext, segment: MissingSegment): void {
+function refuseChanged(
+  context: TopicContext,
+  stores: Stores,
+  { plan, region }: { plan: RecoveryPlan; region: RegionRepair },
+): void {
+  const store = storeOf(stores, region.baseOffset);
+  if (!isAsSeen(store, region))
+    throw noLongerFits(context, plan, `${store.path} holds other bytes at ${region.position}`);
+  if (region.method === 'extended' && store.status().sizeBytes !== region.endPosition)
+    throw noLongerFits(context, plan, `${store.path} no longer ends at byte ${region.endPosition}`);
+}
+
+/** True where a store holds in a region what was seen there. */
+export function isAsSeen(store: FileHandle, region: RegionRepair): boolean {
+  const { position, endPosition, checksum } = region;
+  return payloadChecksum(store, { position, byteCount: endPosition - position }) === checksum;
+}
+
+function refuseExisting(context: TopicContext, plan: RecoveryPlan, segment: MissingSegment): void {
   const path = storePath(context, segment.baseOffset);
   if ((context.fileSystem.status(path)?.sizeBytes ?? 0) > 0)
-    throw noLongerFits(context, `${path} is there after all`);
+    throw noLongerFits(context, plan, `${path} is there after all`);
 }
 
-function noLongerFits(context: TopicContext, why: string): FastQueueError {
+function noLongerFits(context: TopicContext, plan: RecoveryPlan, why: string): FastQueueError {
+  const words = `recover ${context.topic}${plan.tryBitFlip ? ' --try-bitflip' : ''}`;
   return new FastQueueError(
     'condition_failed',
-    `The plan for "${context.topic}" no longer fits: ${why}. Nothing was changed. Run "${commandLine(context, `recover ${context.topic}`)}" again.`,
+    `The plan for "${context.topic}" no longer fits: ${why}. Nothing was changed. Run "${commandLine(context, words)}" again.`,
     { topic: context.topic, path: context.directory, sideEffects: 'none' },
   );
 }
@@ -113,10 +135,10 @@ async function keepAll(
     plan: RecoveryPlan;
     mark: HighWatermark;
     stores: Stores;
-    end: Partial<HighWatermark> | undefined;
   },
 ): Promise<RecoverManifest> {
-  const { plan, mark, stores, end } = request;
+  const { plan, mark, stores } = request;
+  const { end } = plan;
   const run = QuarantineRun.create(context, 'recover');
   const changes: StoreChange[] = [];
   let shift = { baseOffset: -1, bytes: 0 };

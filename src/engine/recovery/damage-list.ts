@@ -1,16 +1,19 @@
 /**
- * What is damaged in a topic, as recovery sees it: every store of the log from its first byte to the mark, segment to
- * segment, and topic.json. Takes no lock and changes nothing; what it finds is looked at again before anything is done.
+ * What is damaged in a topic, as recovery sees it: every store of the log from its first byte to the mark (the active one
+ * to its last, where its frames were moved), segment to segment, and topic.json. Takes no lock and changes nothing; what it finds is looked at again before anything is done.
  */
 import { FastQueueError } from '../errors.ts';
+import { FRAME_HEADER_BYTES } from '../format/frame.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import type { RegionDamage } from './damaged-region.ts';
+import type { PastMark } from './past-mark.ts';
 import type { DamageList, MissingSegment } from './plan.ts';
 import { listSegments, type LogSegment } from '../segment-list.ts';
 import type { SegmentReaders } from './segment-readers.ts';
 import type { SegmentReading, SegmentRequest } from './segment-reading.ts';
 import { DEFAULT_TOPIC_SETTINGS, type TopicSettings } from '../settings.ts';
-import { settingsPath, storePath, type TopicContext } from '../topic-directory.ts';
+import { areFramesMoved } from '../store-end.ts';
+import { settingsPath, storeBytes, storePath, type TopicContext } from '../topic-directory.ts';
 import { readTopicSettings } from '../topic-settings.ts';
 
 export interface ListOptions {
@@ -32,7 +35,7 @@ export interface ListObserver {
   unreadable(path: string, error: FastQueueError): void;
 }
 
-/** Everything that is to be repaired below the mark. */
+/** Everything that is to be repaired, but for what lies behind the mark as a tail. */
 export async function listDamage(
   context: TopicContext,
   mark: HighWatermark,
@@ -43,6 +46,7 @@ export async function listDamage(
   let expectedOffset = mark.startOffset;
   let lastTimestamp: number | undefined;
   let activeEndPosition: number | undefined;
+  let pastMark: PastMark | undefined;
   const indexes: number[] = [];
   const addMissing = (nextOffset: number, timestampAfter: number | undefined): void => {
     if (nextOffset <= expectedOffset) return;
@@ -52,7 +56,8 @@ export async function listDamage(
   const settings = settingsOf(context, options.observer);
   const { indexIntervalBytes } = settings ?? DEFAULT_TOPIC_SETTINGS;
   const { live } = listSegments(context, mark);
-  const request = { mark, indexIntervalBytes };
+  const isMoved = areActiveFramesMoved(context, mark, options.observer);
+  const request = { mark, indexIntervalBytes, isMoved, log: offsetsOf(context, mark, isMoved) };
   for await (const { segment, reading, error } of readInOrder(live, request, options)) {
     // Superseded: its whole range lies inside the one before it.
     if (segment !== live[0] && segment.endOffset <= expectedOffset && !segment.isActive) continue;
@@ -66,7 +71,7 @@ export async function listDamage(
     if (segment.baseOffset > expectedOffset) addMissing(segment.baseOffset, reading.firstTimestamp);
     for (const region of reading.regions)
       regions.push({ ...region, timestamp: region.timestamp ?? lastTimestamp ?? 0 });
-    activeEndPosition = reading.activeEndPosition;
+    ({ activeEndPosition, pastMark } = reading);
     if (!reading.isIndexSound) indexes.push(segment.baseOffset);
     expectedOffset = reading.nextOffset;
     lastTimestamp = reading.lastTimestamp ?? lastTimestamp;
@@ -88,7 +93,30 @@ export async function listDamage(
     indexes,
     isSettingsUnsound: settings === undefined,
     activeEndPosition,
+    pastMark,
+    tryBitFlip: options.tryBitFlip,
   };
+}
+
+/** False where the disk does not let it be seen: what cannot be read is told when it is to be. */
+function areActiveFramesMoved(
+  context: TopicContext,
+  mark: HighWatermark,
+  observer: ListObserver | undefined,
+): boolean {
+  try {
+    return areFramesMoved(context, mark);
+  } catch (error) {
+    if (observer === undefined || !isDiskError(error)) throw error;
+    return false;
+  }
+}
+
+/** Offsets that the log has, or may have where the active store goes on behind the mark. */
+function offsetsOf(context: TopicContext, mark: HighWatermark, isMoved: boolean): SegmentRequest['log'] {
+  const behindBytes = isMoved ? (storeBytes(context, mark.baseOffset) ?? 0) - mark.position : 0;
+  const nextOffset = mark.nextOffset + Math.floor(Math.max(0, behindBytes) / FRAME_HEADER_BYTES);
+  return { offset: mark.startOffset, nextOffset };
 }
 
 /** Undefined where topic.json is missing or damaged; the defaults where the disk does not give it up. */
@@ -109,7 +137,7 @@ type Outcome =
 /** Readings in the order of the log, as many segments being read at a time as there are readers. */
 async function* readInOrder(
   segments: readonly LogSegment[],
-  common: Pick<SegmentRequest, 'mark' | 'indexIntervalBytes'>,
+  common: Omit<SegmentRequest, 'segment' | 'tryBitFlip' | 'purpose'>,
   options: ListOptions,
 ): AsyncGenerator<Outcome> {
   const { readers, tryBitFlip, onBytes, observer } = options;

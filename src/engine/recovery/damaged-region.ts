@@ -36,8 +36,6 @@ export interface RegionPlace {
 
 /** Frames of a region, and what must hold of those that come into it. */
 export interface RegionExchange extends HoleContents {
-  /** Regions of the tail are repaired by themselves, before the rest of the log. */
-  readonly scope: 'log' | 'tail';
   readonly timestampBefore: number | undefined;
   readonly timestampAfter: number | undefined;
 }

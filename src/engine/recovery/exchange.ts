@@ -6,7 +6,12 @@ import { isInOrder, type MovedFrame, type StandingFrame } from '../damage-scan.t
 import type { RegionDamage, RegionPlace } from './damaged-region.ts';
 
 /** A region, with the frames that come into it among `moved`. */
-export type ExchangedRegion = RegionDamage & { readonly isExchanged: boolean; readonly givenCount: number };
+export interface ExchangedRegion extends RegionDamage {
+  /** True where frames of it go to other regions, or come from there: such regions are repaired together or not at all. */
+  readonly isExchanged: boolean;
+  /** Frames here that go to other regions. */
+  readonly givenCount: number;
+}
 
 interface Stray extends StandingFrame {
   readonly source: RegionPlace;
@@ -21,11 +26,8 @@ const MAX_CHANCES = 2 ** 16;
 /** Decides which frames of which regions are put back into which others. */
 export function exchangeFrames(regions: readonly RegionDamage[]): ExchangedRegion[] {
   const taken = new Map<RegionDamage, readonly Stray[]>();
-  for (const scope of ['log', 'tail'] as const) {
-    const own = regions.filter(({ exchange }) => exchange?.scope === scope);
-    if (chancesOf(own) > MAX_CHANCES) continue;
-    for (const [region, strays] of wantedIn(own)) taken.set(region, acceptable(region, strays));
-  }
+  if (chancesOf(regions) <= MAX_CHANCES)
+    for (const [region, strays] of wantedIn(regions)) taken.set(region, acceptable(region, strays));
   const given = [...taken.values()].flat();
   return regions.map((region) => {
     const coming = taken.get(region) ?? [];

@@ -5,6 +5,7 @@
  */
 import type { RegionDamage } from './damaged-region.ts';
 import { exchangeFrames, type ExchangedRegion } from './exchange.ts';
+import type { LogEnd, PastMark } from './past-mark.ts';
 import { layOutRegion, type RegionLayout } from './regions.ts';
 
 /** Offsets, `to` excluded. */
@@ -31,6 +32,10 @@ export interface DamageList {
   readonly isSettingsUnsound: boolean;
   /** Size of the active store where no offset is missing in it and yet the mark names a later byte. */
   readonly activeEndPosition?: number | undefined;
+  /** Where regions of the active store may lie beyond the mark. */
+  readonly pastMark?: PastMark | undefined;
+  /** Whether single flipped bits were looked for. */
+  readonly tryBitFlip: boolean;
 }
 
 /**
@@ -39,11 +44,7 @@ export interface DamageList {
  */
 export type RegionMethod = 'in-place' | 'extended' | 'rewritten';
 
-export interface RegionRepair extends RegionDamage {
-  /** True where frames of it go to other regions, or come from there: such regions are repaired together or not at all. */
-  readonly isExchanged: boolean;
-  /** Frames here that go to other regions. */
-  readonly givenCount: number;
+export interface RegionRepair extends ExchangedRegion {
   readonly method: RegionMethod;
   readonly layout: RegionLayout;
 }
@@ -53,10 +54,13 @@ export interface RecoveryPlan extends DamageList {
   readonly regions: readonly RegionRepair[];
   /** Offsets that will have no record, ascending. */
   readonly lost: readonly LostOffsets[];
+  /** Where the log ends afterwards, if that is not where the mark says. */
+  readonly end?: LogEnd | undefined;
 }
 
 /** Decides what becomes of each place. */
 export function planRecovery(damage: DamageList): RecoveryPlan {
+  const { pastMark } = damage;
   const regions = exchangeFrames(damage.regions)
     .map(planRegion)
     .sort((left, right) => left.baseOffset - right.baseOffset || left.position - right.position);
@@ -64,7 +68,21 @@ export function planRecovery(damage: DamageList): RecoveryPlan {
     ...regions.flatMap((region) => region.layout.lost),
     ...damage.missingSegments.map(({ baseOffset, nextOffset }) => ({ from: baseOffset, to: nextOffset })),
   ];
-  return { ...damage, regions, lost: joinRanges(lost) };
+  const end = pastMark === undefined ? undefined : endAfter(regions, pastMark);
+  return { ...damage, regions, lost: joinRanges(lost), end };
+}
+
+/** The store ends with its last region, or with a good frame. */
+function endAfter(regions: readonly RegionRepair[], { baseOffset, storeBytes, end }: PastMark): LogEnd {
+  const own = regions.filter((region) => region.baseOffset === baseOffset);
+  // Times must not go back behind what was put there.
+  const times = own.flatMap(({ moved }) => moved.map((frame) => frame.timestamp ?? -Infinity));
+  const last = own.at(-1);
+  return {
+    ...end,
+    timestamp: Math.max(end.timestamp, ...times),
+    position: last?.endPosition === storeBytes ? last.position + last.layout.byteCount : storeBytes,
+  };
 }
 
 /** True where there is nothing to do. */
@@ -73,9 +91,9 @@ export function isEmptyPlan(plan: RecoveryPlan): boolean {
   return !changesStores(plan) && plan.indexes.length === 0 && !isElse;
 }
 
-/** True where a store is patched, made, moved or replaced. */
+/** True where a store is patched, made, moved or replaced, or gets another end. */
 export function changesStores(plan: RecoveryPlan): boolean {
-  return plan.regions.length + plan.missingSegments.length > 0;
+  return plan.regions.length + plan.missingSegments.length > 0 || plan.end !== undefined;
 }
 
 function planRegion(found: ExchangedRegion): RegionRepair {

@@ -24,6 +24,7 @@ import { copyTopic } from './salvage.ts';
 import { withRecoveryLock } from './lock.ts';
 import { describePlan, markRepair, renameRepair, takenBackRepair, type RepairReport } from './report.ts';
 import { findMisnamed, renameStores } from './misnamed-stores.ts';
+import { seenRenamed } from './renamed-view.ts';
 import { listRuns, purgeRun, runPath, type RecoveryRun } from './runs.ts';
 import { markFromStores } from '../mark-from-stores.ts';
 import { previewTail, rebuildMark, settleTail } from './tail.ts';
@@ -90,20 +91,18 @@ async function salvage(context: TopicContext, options: RecoverOptions, out: stri
 }
 
 async function repair(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
-  const before = await withRecoveryLock(context, options.lockTimeoutMs, (hold) => prepare(context, hold));
+  const { lockTimeoutMs } = options;
+  const before = await withRecoveryLock(context, lockTimeoutMs, (hold) => prepare(context, hold, options));
   const plan = planRecovery(await listWith(context, before.mark, options));
-  const runs = [...before.runs];
-  if (!isEmptyPlan(plan)) {
-    runs.push(
-      ...(await withRecoveryLock(context, options.lockTimeoutMs, (hold) => apply(context, hold, plan))),
-    );
-  }
+  const runs = isEmptyPlan(plan)
+    ? []
+    : await withRecoveryLock(context, lockTimeoutMs, (hold) => apply(context, hold, plan));
   return {
     topic: context.topic,
     dryRun: false,
     repairs: [...before.repairs, ...describePlan(context, plan)],
     lost: joinRanges([...before.lost, ...plan.lost]),
-    runs: runs.map((run) => ({ run, path: runPath(context, run) })),
+    runs: [...before.runs, ...runs].map((run) => ({ run, path: runPath(context, run) })),
   };
 }
 
@@ -115,7 +114,7 @@ interface Prepared {
 }
 
 /** Under the lock: whatever stands in the way of reading the log up to its mark. */
-async function prepare(context: TopicContext, hold: LockHold): Promise<Prepared> {
+async function prepare(context: TopicContext, hold: LockHold, options: RecoverOptions): Promise<Prepared> {
   const repairs: RepairReport[] = [];
   const runsBefore = listRuns(context);
   const known = new Set(runsBefore.map(({ run }) => run));
@@ -131,7 +130,7 @@ async function prepare(context: TopicContext, hold: LockHold): Promise<Prepared>
   if (misnamed.length > 0) await renameStores(context, hold, misnamed);
   repairs.push(...misnamed.map((store) => renameRepair(context, store)));
   const sizeBefore = activeBytes(context, hold);
-  const tail = await settleTail(context, hold);
+  const tail = await settleTail(context, hold, options);
   if (tail !== undefined) repairs.push(...describePlan(context, tail.plan));
   const mark = peekMark(hold.markFile) as HighWatermark;
   const runs = listRuns(context).filter(({ run }) => !known.has(run));
@@ -175,21 +174,23 @@ async function apply(context: TopicContext, hold: LockHold, plan: RecoveryPlan):
   }
   if (plan.activeEndPosition !== undefined) await moveMark(context, hold, plan.activeEndPosition);
   if (indexes.size > 0) await rebuildIndexes(context, hold, indexes);
-  if (plan.isSettingsUnsound) {
-    await raiseGeneration(hold);
-    const settings = settingsForNewTopic({
-      fileSystem: context.fileSystem,
-      dataDirectory: dirname(context.directory),
-      settings: {},
-    });
-    await writeTopicSettings(context, {
-      format: 1,
-      id: randomUUID(),
-      created: new Date().toISOString(),
-      settings,
-    });
-  }
+  if (plan.isSettingsUnsound) await renewSettings(context, hold);
   return runs;
+}
+
+async function renewSettings(context: TopicContext, hold: LockHold): Promise<void> {
+  await raiseGeneration(hold);
+  const settings = settingsForNewTopic({
+    fileSystem: context.fileSystem,
+    dataDirectory: dirname(context.directory),
+    settings: {},
+  });
+  await writeTopicSettings(context, {
+    format: 1,
+    id: randomUUID(),
+    created: new Date().toISOString(),
+    settings,
+  });
 }
 
 async function raiseGeneration(hold: LockHold): Promise<void> {
@@ -238,19 +239,26 @@ async function previewRecovery(context: TopicContext, options: RecoverOptions): 
   const found = currentMark(context);
   const repairs = found === undefined ? [markRepair(context)] : [];
   const interrupted = halfExchanged(context, listRuns(context));
-  const misnamed = findMisnamed(context);
-  if (interrupted.length + misnamed.length > 0) {
-    repairs.push(...interrupted.map(takenBackRepair));
+  if (interrupted.length > 0) {
     // What else is damaged can only be seen once that is done.
-    repairs.push(...misnamed.map((store) => renameRepair(context, store)));
+    repairs.push(...interrupted.map(takenBackRepair));
     return { topic: context.topic, dryRun: true, repairs, lost: [], runs: [] };
   }
-  const mark = found ?? markFromStores(context);
-  const plans = await previewPlans(context, mark, options);
+  const misnamed = findMisnamed(context);
+  const seen = seenRenamed(context, misnamed);
+  const plans = await previewPlans(seen, found ?? markFromStores(context), {
+    ...options,
+    // Other threads see the disk as it is.
+    jobs: misnamed.length > 0 ? undefined : options.jobs,
+  });
   return {
     topic: context.topic,
     dryRun: true,
-    repairs: [...repairs, ...plans.flatMap((plan) => describePlan(context, plan))],
+    repairs: [
+      ...repairs,
+      ...misnamed.map((store) => renameRepair(context, store)),
+      ...plans.flatMap((plan) => describePlan(context, plan)),
+    ],
     lost: joinRanges(plans.flatMap((plan) => plan.lost)),
     runs: [],
   };
@@ -262,17 +270,9 @@ async function previewPlans(
   mark: HighWatermark,
   options: RecoverOptions,
 ): Promise<RecoveryPlan[]> {
-  const tail = previewTail(context, mark);
-  if (tail === undefined) return [planRecovery(await listWith(context, mark, options))];
-  const plan = planRecovery(tail.damage);
-  if (!tail.isWhole) return [plan, planRecovery(await listWith(context, mark, options))];
-  // All of the active store is right once that is done: nothing of it is read with the rest.
-  const { baseOffset } = mark;
-  const damage = await listWith(context, { ...mark, position: 0 }, options);
-  const regions = damage.regions.filter((region) => region.baseOffset !== baseOffset);
-  const others = damage.indexes.filter((base) => base !== baseOffset);
-  const indexes = tail.isIndexSound ? others : [...others, baseOffset];
-  return [plan, planRecovery({ ...damage, regions, indexes })];
+  const tail = previewTail(context, mark, options);
+  const log = await listWith(context, mark, options);
+  return (tail === undefined ? [log] : [tail, log]).map(planRecovery);
 }
 
 function currentMark(context: TopicContext): HighWatermark | undefined {

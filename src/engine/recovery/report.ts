@@ -60,8 +60,15 @@ export function describePlan(context: TopicContext, plan: RecoveryPlan): RepairR
         },
       ]
     : [];
-  const mark = plan.activeEndPosition === undefined ? [] : [movedMark(context, plan.activeEndPosition)];
+  const endPosition = plan.activeEndPosition ?? restoredEnd(plan);
+  const mark = endPosition === undefined ? [] : [movedMark(context, endPosition)];
   return [...regions, ...segments, ...indexes, ...settings, ...mark];
+}
+
+/** Where the mark alone is wrong: the byte that it is to name. Undefined where it is right, or frames were moved. */
+export function restoredEnd({ pastMark, regions, end }: RecoveryPlan): number | undefined {
+  if (pastMark?.isMoved !== true) return undefined;
+  return regions.some(({ baseOffset }) => baseOffset === pastMark.baseOffset) ? undefined : end?.position;
 }
 
 function phraseOf(region: RecoveryPlan['regions'][number]): string {

@@ -10,6 +10,7 @@ import type { FileHandle } from '../io/file-system.ts';
 import { findFlippedBit } from './bit-flip.ts';
 import { isIndexSound } from '../index-rebuild.ts';
 import type { RegionDamage } from './damaged-region.ts';
+import { pastMarkOf, type PastMark } from './past-mark.ts';
 import {
   framesWithin,
   headerAt,
@@ -31,6 +32,10 @@ export interface SegmentRequest {
   readonly purpose: 'verify' | 'recover';
   /** What the topic's settings say of its indexes. */
   readonly indexIntervalBytes: number;
+  /** The active store is read to its last byte: its frames were moved, so that the mark's byte tells nothing. */
+  readonly isMoved: boolean;
+  /** Offsets that the log may have: where a frame that stands in the wrong place may belong. */
+  readonly log: { readonly offset: number; readonly nextOffset: number };
 }
 
 /** A damaged region; `timestamp` is undefined where no frame of the segment says what its gap is stamped with. */
@@ -46,6 +51,7 @@ export interface SegmentReading {
   readonly lastTimestamp: number | undefined;
   /** As in DamageList. */
   readonly activeEndPosition: number | undefined;
+  readonly pastMark: PastMark | undefined;
   /** For `recover`: false where the index is to be made again. */
   readonly isIndexSound: boolean;
   /** For `verify`. */
@@ -106,7 +112,7 @@ class Visit {
 
   constructor(context: TopicContext, request: SegmentRequest, onBytes: (byteCount: number) => void) {
     const { segment, mark, purpose } = request;
-    const endPosition = segment.isActive ? mark.position : Infinity;
+    const endPosition = segment.isActive && !request.isMoved ? mark.position : Infinity;
     this.#request = request;
     this.#onBytes = onBytes;
     this.#check =
@@ -154,34 +160,27 @@ function findDamage(
   request: SegmentRequest & { store: FileHandle },
   visitor: FrameVisitor,
 ): Damage {
-  const { store, segment, mark, tryBitFlip } = request;
+  const { store, segment, mark, tryBitFlip, log } = request;
+  const isMoved = segment.isActive && request.isMoved;
+  const isToMark = segment.isActive && !isMoved;
   const storeBytes = store.status().sizeBytes;
-  const endPosition = segment.isActive ? Math.min(storeBytes, mark.position) : storeBytes;
+  const endPosition = isToMark ? Math.min(storeBytes, mark.position) : storeBytes;
   const scan = scanStore(context, {
     store,
     baseOffset: segment.baseOffset,
     position: 0,
     offset: segment.baseOffset,
     endPosition,
-    endOffset: segment.endOffset,
+    endOffset: isMoved ? undefined : segment.endOffset,
+    likelyEndOffset: segment.endOffset,
     minTimestamp: -Infinity,
     visitor,
   });
-  if (scan.nextOffset > segment.endOffset && segment.isActive) throw tooMany(context, store, scan);
-  const holes = [...scan.holes];
+  if (scan.nextOffset > segment.endOffset && isToMark) throw tooMany(context, store, scan);
   // A sealed store that ends at a frame, early: the segment behind it is missing.
   const endsEarly = segment.isActive && scan.nextOffset < segment.endOffset;
   const isCut = scan.goodEndPosition < endPosition || endsEarly || (storeBytes === 0 && !segment.isActive);
-  if (isCut) {
-    holes.push({
-      position: scan.goodEndPosition,
-      endPosition,
-      offset: scan.nextOffset,
-      nextOffset: Math.max(scan.nextOffset, segment.endOffset),
-      timestampBefore: scan.lastTimestamp,
-      timestampAfter: undefined,
-    });
-  }
+  const holes = isCut ? [...scan.holes, holeAtEnd(scan, { endPosition, segment })] : scan.holes;
   const regions = holes.map((hole) =>
     describeHole(hole, {
       store,
@@ -189,16 +188,29 @@ function findDamage(
       storeBytes,
       isEnd: hole.endPosition === endPosition,
       tryBitFlip,
-      log: { scope: 'log', offset: mark.startOffset, nextOffset: mark.nextOffset },
+      log,
     }),
   );
+  const pastMark = isMoved ? pastMarkOf(scan, { mark, storeBytes, isMoved }) : undefined;
   return {
     regions,
     goodEndOffset: scan.nextOffset,
     nextOffset: isCut ? Math.max(scan.nextOffset, segment.endOffset) : scan.nextOffset,
     firstTimestamp: headerAt(store, 0)?.timestamp,
     lastTimestamp: scan.lastTimestamp,
-    activeEndPosition: segment.isActive && !isCut && storeBytes < mark.position ? storeBytes : undefined,
+    activeEndPosition: isToMark && !isCut && storeBytes < mark.position ? storeBytes : undefined,
+    pastMark,
+  };
+}
+
+function holeAtEnd(scan: StoreScan, end: { endPosition: number; segment: LogSegment }): Hole {
+  return {
+    position: scan.goodEndPosition,
+    endPosition: end.endPosition,
+    offset: scan.nextOffset,
+    nextOffset: Math.max(scan.nextOffset, end.segment.endOffset),
+    timestampBefore: scan.lastTimestamp,
+    timestampAfter: undefined,
   };
 }
 
@@ -211,7 +223,7 @@ export function describeHole(
     storeBytes: number;
     isEnd: boolean;
     tryBitFlip: boolean;
-    log: { scope: 'log' | 'tail'; offset: number; nextOffset: number };
+    log: SegmentRequest['log'];
   },
 ): FoundRegion {
   const { store, segment, storeBytes, log } = request;
@@ -229,7 +241,7 @@ export function describeHole(
     nextOffset,
     timestamp: timestampBefore ?? timestampAfter,
     moved,
-    exchange: { ...contents, scope: log.scope, timestampBefore, timestampAfter },
+    exchange: { ...contents, timestampBefore, timestampAfter },
     checksum: payloadChecksum(store, { position, byteCount: endPosition - position }),
     storeBytes,
     flip,

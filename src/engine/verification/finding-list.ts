@@ -9,6 +9,7 @@ import { classifyTopicFile } from '../format/file-names.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import type { IndexVerdict } from '../index-check.ts';
 import type { RecoveryPlan, RegionRepair } from '../recovery/plan.ts';
+import { restoredEnd } from '../recovery/report.ts';
 import type { SegmentReading } from '../recovery/segment-reading.ts';
 import { listSegments, type LogSegment } from '../segment-list.ts';
 import { indexPath, markPath, storeBytes, storePath, type TopicContext } from '../topic-directory.ts';
@@ -16,10 +17,13 @@ import { FINDING_SEVERITY, type Finding, type FindingCode } from './findings.ts'
 
 export class FindingList {
   readonly #context: TopicContext;
+  readonly #actualPath: (path: string) => string;
   readonly #findings: Finding[] = [];
 
-  constructor(context: TopicContext) {
+  /** @param actualPath where a file is that `context` may show under another name */
+  constructor(context: TopicContext, actualPath: (path: string) => string) {
     this.#context = context;
+    this.#actualPath = actualPath;
   }
 
   /** In the order in which they were noted. */
@@ -58,9 +62,10 @@ export class FindingList {
     });
   }
 
-  noteMisnamed(from: number, to: number): void {
-    this.add('misplaced_frames', {
-      path: storePath(this.#context, from),
+  /** @param path of the store, under the name that it has */
+  noteMisnamed(path: string, to: number): void {
+    this.#note('misplaced_frames', {
+      path,
       message: `The frames of this store check out from offset ${to} on: it bears another store's name.`,
       command: this.recoverCommand,
     });
@@ -87,6 +92,14 @@ export class FindingList {
       this.add('mark_unsound', {
         path: markPath(this.#context),
         message: `The high-water mark names a byte behind the end of the active store (${activeEndPosition}), and no offset is missing before it.`,
+        command: this.recoverCommand,
+      });
+    }
+    const endPosition = restoredEnd(plan);
+    if (endPosition !== undefined) {
+      this.add('mark_unsound', {
+        path: markPath(this.#context),
+        message: `No frame ends at the byte of the active store that the high-water mark names. Its frames end at byte ${endPosition}, and none is missing.`,
         command: this.recoverCommand,
       });
     }
@@ -142,19 +155,18 @@ export class FindingList {
   /** Once for each file, however often it is looked at. */
   noteUnreadable(path: string, error: FastQueueError): void {
     if (this.#findings.some((finding) => finding.code === 'io_error' && finding.path === path)) return;
-    this.add('io_error', { path, message: `${error.message} What it holds is unknown.` });
+    this.#note('io_error', { path, message: `${error.message} What it holds is unknown.` });
   }
 
   get recoverCommand(): string {
     return commandLine(this.#context, `recover ${this.#context.topic} --dry-run`);
   }
 
-  add(
-    code: FindingCode,
-    finding: { path: string; message: string } & Partial<
-      Pick<Finding, 'position' | 'bytes' | 'lost' | 'command'>
-    >,
-  ): void {
+  add(code: FindingCode, finding: NewFinding): void {
+    this.#note(code, { ...finding, path: this.#actualPath(finding.path) });
+  }
+
+  #note(code: FindingCode, finding: NewFinding): void {
     this.#findings.push({
       code,
       severity: FINDING_SEVERITY[code],
@@ -167,6 +179,10 @@ export class FindingList {
     });
   }
 }
+
+type NewFinding = { path: string; message: string } & Partial<
+  Pick<Finding, 'position' | 'bytes' | 'lost' | 'command'>
+>;
 
 function sentenceOf({ code, moved, givenCount }: RegionRepair): string {
   const movedCount = moved.filter(({ source }) => source === undefined).length + givenCount;

@@ -9,15 +9,16 @@ import { FastQueueError } from '../errors.ts';
 import { FindingList } from './finding-list.ts';
 import type { Finding, OffsetRange } from './findings.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
-import { payloadChecksum, scanTail } from '../frame-scanner.ts';
+import { scanTail } from '../frame-scanner.ts';
 import { isDeleted, peekMark, readMark } from '../mark-file.ts';
+import { isAsSeen } from '../recovery/apply.ts';
 import { isDiskError, listDamage } from '../recovery/damage-list.ts';
 import { findMisnamed } from '../recovery/misnamed-stores.ts';
 import { planRecovery, type DamageList, type RecoveryPlan } from '../recovery/plan.ts';
-import { listRuns } from '../recovery/runs.ts';
+import { actualPath, seenRenamed } from '../recovery/renamed-view.ts';
+import { listRuns, type RenamedStore } from '../recovery/runs.ts';
 import { halfExchanged } from '../recovery/undo.ts';
 import { markFromStores } from '../mark-from-stores.ts';
-import { listMovedFrames } from '../recovery/tail.ts';
 import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from '../segment-list.ts';
 import { openSegmentReaders, type SegmentReaders } from '../recovery/segment-readers.ts';
 import type { SegmentContents, SegmentReading } from '../recovery/segment-reading.ts';
@@ -69,6 +70,7 @@ const DAY_MS = 86_400_000;
  */
 export async function verifyTopic(context: TopicContext, options: VerifyOptions): Promise<VerifyReport> {
   const readers = openSegmentReaders(context, options.quick ? undefined : options.jobs);
+  let misnamed: readonly RenamedStore[] = [];
   try {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       let readBytes = 0;
@@ -76,10 +78,12 @@ export async function verifyTopic(context: TopicContext, options: VerifyOptions)
         readBytes += byteCount;
         options.onBytes(byteCount);
       };
-      const report = await new Verification(context, { ...options, onBytes }, readers).run();
+      const verification = new Verification(context, { ...options, onBytes }, { readers, misnamed });
+      const report = await verification.run();
       if (report !== undefined) return report;
       // All of it is read again.
       options.onBytes(-readBytes);
+      ({ misnamed } = verification);
       await delay(attempt * 5);
     }
   } finally {
@@ -100,15 +104,27 @@ class Verification {
   /** Those that go on into the one behind them. */
   readonly #overlapping: LogSegment[] = [];
   readonly #readers: SegmentReaders;
+  /** Base offsets that stores have which are seen under their own names. */
+  readonly #renamedBases: ReadonlySet<number>;
 
-  constructor(context: TopicContext, options: VerifyOptions, readers: SegmentReaders) {
-    this.#context = context;
+  /** Stores that were found to bear another's name: then all is to be looked at again, as if they had their own. */
+  misnamed: readonly RenamedStore[] = [];
+
+  constructor(
+    context: TopicContext,
+    options: VerifyOptions,
+    { readers, misnamed }: { readers: SegmentReaders; misnamed: readonly RenamedStore[] },
+  ) {
+    this.#renamedBases = new Set(misnamed.map(({ to }) => to));
+    this.#context = seenRenamed(context, misnamed);
     this.#options = options;
-    this.#readers = readers;
-    this.#findings = new FindingList(context);
+    // Other threads see the disk as it is.
+    this.#readers = misnamed.length > 0 ? openSegmentReaders(this.#context, undefined) : readers;
+    this.#findings = new FindingList(this.#context, (path) => actualPath(context, misnamed, path));
+    for (const { from, to } of misnamed) this.#findings.noteMisnamed(storePath(context, from), to);
   }
 
-  /** Undefined when the log changed meanwhile: then nothing of it counts. */
+  /** Undefined when the log changed meanwhile, or stores are misnamed: then nothing of it counts. */
   async run(): Promise<VerifyReport | undefined> {
     try {
       return await this.#run();
@@ -127,7 +143,9 @@ class Verification {
     const plan = planRecovery(damage);
     if (mark.isSound && !(await this.#isStill(mark.value, plan))) return undefined;
     this.#findings.noteDamage(plan, mark.value.baseOffset);
-    const isActiveSound = plan.regions.every((region) => region.baseOffset !== mark.value.baseOffset);
+    const isActiveSound =
+      plan.pastMark === undefined &&
+      plan.regions.every((region) => region.baseOffset !== mark.value.baseOffset);
     if (mark.isSound && isActiveSound) await this.#lookPastMark(mark.value);
     this.#findings.noteFiles(mark.value, plan);
     return this.#report(mark.value, plan.lost);
@@ -177,21 +195,14 @@ class Verification {
 
   async #listWhole(mark: { value: HighWatermark; isSound: boolean }): Promise<DamageList | undefined> {
     const damage = await this.#list(mark.value);
-    if (damage !== undefined && (damage.regions.length > 0 || damage.missingSegments.length > 0)) {
-      const interrupted = this.#look(() => halfExchanged(this.#context, listRuns(this.#context)), []);
-      for (const { path } of interrupted) this.#findings.noteInterrupted(path);
-      const misnamed = this.#look(() => findMisnamed(this.#context), []);
-      for (const { from, to } of misnamed) this.#findings.noteMisnamed(from, to);
-      // What else is damaged can only be seen once that is repaired.
-      if (interrupted.length + misnamed.length > 0) return nothingDamaged(this.#context, mark.value);
-    }
-    const { baseOffset } = mark.value;
-    if (!mark.isSound || damage?.regions.some((region) => region.baseOffset === baseOffset) !== true)
-      return damage;
-    const moved = this.#look(() => listMovedFrames(this.#context, mark.value), undefined);
-    if (moved === undefined) return damage;
-    const sealed = damage.regions.filter((region) => region.baseOffset !== baseOffset);
-    return { ...damage, regions: [...sealed, ...moved.regions] };
+    if (damage === undefined || damage.regions.length + damage.missingSegments.length === 0) return damage;
+    const interrupted = this.#look(() => halfExchanged(this.#context, listRuns(this.#context)), []);
+    for (const { path } of interrupted) this.#findings.noteInterrupted(path);
+    // What else is damaged can only be seen once that is repaired.
+    if (interrupted.length > 0) return nothingDamaged(this.#context, mark.value);
+    if (this.#renamedBases.size > 0) return damage;
+    this.misnamed = this.#look(() => findMisnamed(this.#context), []);
+    return this.misnamed.length > 0 ? undefined : damage;
   }
 
   /** Another look at what was listed already: where the disk says no, that is noted, and what was listed stays. */
@@ -278,7 +289,8 @@ class Verification {
       firstTimestamp: this.#look(() => firstTimestampOf(this.#context, segment.baseOffset), undefined),
       lastTimestamp: reading.lastTimestamp,
     });
-    this.#findings.noteIndex(segment, index, reading);
+    // The index of a store that bears another's name goes with the renaming.
+    if (!this.#renamedBases.has(segment.baseOffset)) this.#findings.noteIndex(segment, index, reading);
     if (!segment.isActive && reading.goodEndOffset > segment.endOffset) {
       this.#overlapping.push(segment);
       this.#findings.add('overlapping_segments', {
@@ -318,8 +330,7 @@ class Verification {
   #isSame(region: RecoveryPlan['regions'][number]): boolean {
     const store = this.#context.fileSystem.open(storePath(this.#context, region.baseOffset), 'read');
     try {
-      const byteCount = region.endPosition - region.position;
-      return payloadChecksum(store, { position: region.position, byteCount }) === region.checksum;
+      return isAsSeen(store, region);
     } finally {
       store.close();
     }
@@ -404,5 +415,6 @@ function nothingDamaged(context: TopicContext, mark: HighWatermark): DamageList 
     missingSegments: [],
     indexes: [],
     isSettingsUnsound: readTopicSettings(context) === undefined,
+    tryBitFlip: false,
   };
 }

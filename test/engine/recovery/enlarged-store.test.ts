@@ -1,4 +1,4 @@
-/** A sealed store that somebody made larger: zeros behind its frames, as `truncate -s` makes them, or anything else. */
+/** A store that somebody made larger: zeros behind its frames, as `truncate -s` makes them, or anything else. */
 import { expect } from 'chai';
 import { randomFillSync } from 'node:crypto';
 import { appendFileSync, readdirSync, statSync, truncateSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { lostOffsets, RecoveryScene } from '../../support/recovery-scene.ts';
 const STORE = '00000000000000000000.store';
 const ZERO_BYTES = 64 * 1024 * 1024;
 
-describe('a sealed store that was made larger', function () {
+describe('a store that was made larger', function () {
   this.timeout(60_000);
   const scene = new RecoveryScene();
 
@@ -70,5 +70,20 @@ describe('a sealed store that was made larger', function () {
     const garbage = randomFillSync(Buffer.alloc(16 * 1024 * 1024));
     appendFileSync(path, garbage);
     await expectForeignBytes(frameBytes, garbage.length);
+  });
+
+  it('and the active one too: it is no torn tail, and loses no record', async () => {
+    const active = join(scene.directory, '00000000000000000010.store');
+    const frameBytes = statSync(active).size;
+    truncateSync(active, frameBytes + 48 * 1024 * 1024);
+    expect((await verify()).findings.map(({ code }) => code)).to.deep.equal(['bad_length']);
+    const before = await scene.recover({ dryRun: true });
+    const report = await scene.recover();
+    expect(report.repairs.map(({ code, repair }) => [code, repair])).to.deep.equal([
+      ['foreign_bytes', 'becomes padding'],
+    ]);
+    expect(before.repairs).to.deep.equal(report.repairs);
+    expect(await scene.differences(new Set())).to.deep.equal([]);
+    expect((await verify()).findings).to.deep.equal([]);
   });
 });

@@ -47,7 +47,6 @@ function hole(
       moved,
       strays,
       unexplainedCount,
-      scope: 'log',
       timestampBefore: times.before,
       timestampAfter: times.after,
     },
@@ -115,12 +114,6 @@ describe('exchangeFrames', () => {
     expect(comingInto([hole(2, {}, { before: 1001 }), from])).to.deep.equal([[], []]);
     expect(comingInto([hole(2, {}, { after: 999 }), from])).to.deep.equal([[], []]);
   });
-
-  it('leaves the tail and the rest of the log to themselves, which are repaired one after the other', () => {
-    const tail = hole(7, { strays: [frameAt(280, 2)] });
-    const apart = { ...tail, exchange: { ...tail.exchange!, scope: 'tail' as const } };
-    expect(comingInto([hole(2, {}), apart])).to.deep.equal([[], []]);
-  });
 });
 
 describe('planRecovery', () => {
@@ -134,6 +127,7 @@ describe('planRecovery', () => {
         missingSegments: [],
         indexes: [],
         isSettingsUnsound: false,
+        tryBitFlip: true,
       }).regions.map(({ layout }) => layout.parts.map(({ type }) => type));
     const first = { ...hole(2, { strays: [frameAt(80, 7)] }), flip };
     expect(planOf([first, hole(7, { strays: [frameAt(280, 2)] })])).to.deep.equal([['frame'], ['frame']]);

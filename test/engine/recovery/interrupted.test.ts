@@ -49,6 +49,11 @@ function exchanged(bytes: Buffer, one: number, other: number): Buffer {
   return Buffer.concat(numbers.map((number) => frameOf(bytes, partner.get(number) ?? number)));
 }
 
+function replaced(bytes: Buffer, number: number, frame: Buffer): Buffer {
+  const frames = framePositions(bytes);
+  return Buffer.concat([bytes.subarray(0, frames[number]), frame, bytes.subarray(frames[number + 1])]);
+}
+
 function flipped(bytes: Buffer, position: number): Buffer {
   const copy = Buffer.from(bytes);
   copy[position] = (copy[position] as number) ^ 4;
@@ -99,6 +104,14 @@ const SCENARIOS: readonly Scenario[] = [
   {
     title: 'frames of different lengths exchanged in the active store',
     damage: (of) => ({ [ACTIVE]: exchanged(of(ACTIVE), 0, 3) }),
+    lost: [],
+  },
+  {
+    title: 'frames exchanged between a sealed and the active store, the longer into the active one',
+    damage: (of) => ({
+      [SEALED]: replaced(of(SEALED), 0, frameOf(of(ACTIVE), 0)),
+      [ACTIVE]: replaced(of(ACTIVE), 0, frameOf(of(SEALED), 0)),
+    }),
     lost: [],
   },
   { title: 'a missing mark', damage: () => ({ 'high-watermark': undefined }), lost: [] },

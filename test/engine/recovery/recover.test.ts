@@ -69,12 +69,12 @@ describe('recover', () => {
     return changes;
   }
 
-  async function planNow(): Promise<RecoveryPlan> {
+  async function planNow(tryBitFlip = false): Promise<RecoveryPlan> {
     const mark = await withRecoveryLock(context(), 2000, (hold) =>
       Promise.resolve(peekMark(hold.markFile) as HighWatermark),
     );
     const readers = openSegmentReaders(context(), undefined);
-    const options = { readers, tryBitFlip: false, onBytes: () => undefined };
+    const options = { readers, tryBitFlip, onBytes: () => undefined };
     return planRecovery(await listDamage(context(), mark, options));
   }
 
@@ -106,6 +106,30 @@ describe('recover', () => {
     const before = snapshotOf(scene.directory);
     expect(await codeOf(apply(plan))).to.equal('condition_failed');
     expect(snapshotOf(scene.directory)).to.deep.equal(before);
+  });
+
+  it('names with the refusal the command that makes such a plan again', async () => {
+    for (const tryBitFlip of [false, true]) {
+      damage(SEALED, 20);
+      const plan = await planNow(tryBitFlip);
+      await scene.recover();
+      const refusal = await apply(plan).catch((error: unknown) => (error as Error).message);
+      const flag = tryBitFlip ? ' --try-bitflip' : '';
+      expect(refusal).to.include(`Run "fastqueue recover t${flag}" again.`);
+    }
+  });
+
+  it('refuses a plan that goes beyond the mark once the store ends elsewhere, and changes nothing', async () => {
+    const active = [...scene.healthy.keys()].filter((name) => name.endsWith('.store')).at(-1) as string;
+    const store = Buffer.concat([Buffer.alloc(20, 'x'), scene.healthy.get(active) as Buffer]);
+    for (const meanwhile of [Buffer.concat([store, store]), store.subarray(0, -1)]) {
+      scene.reset(new Map([[active, store]]));
+      const plan = await planNow();
+      writeFileSync(join(scene.directory, active), meanwhile);
+      const before = snapshotOf(scene.directory);
+      expect(await codeOf(apply(plan))).to.equal('condition_failed');
+      expect(snapshotOf(scene.directory)).to.deep.equal(before);
+    }
   });
 
   it('refuses a plan whose region holds other bytes by now, and changes nothing', async () => {

@@ -1,0 +1,118 @@
+/** Stores that bear another store's name: what else is damaged is seen before they have their own back. */
+import { expect } from 'chai';
+import { mkdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { recoverTopic, type RecoverReport } from '../../../src/engine/recovery/recover.ts';
+import { verifyTopic, type VerifyReport } from '../../../src/engine/verification/verify.ts';
+import { RecoveryScene, snapshotOf, storesOf } from '../../support/recovery-scene.ts';
+
+const nameOf = (baseOffset: number): string => `${String(baseOffset).padStart(20, '0')}.store`;
+
+describe('stores that bear the names of others', () => {
+  const scene = new RecoveryScene();
+
+  before(async () => {
+    await scene.fill([[3], [4], [2, 1], [2, 1]], {
+      payload: (offset) => Buffer.from(`record ${offset} `.padEnd(40 + offset, '.')),
+    });
+  });
+
+  after(() => {
+    scene.remove();
+  });
+
+  const verify = (): Promise<VerifyReport> =>
+    verifyTopic(scene.scratch.context(scene.fileSystem), { quick: false, onBytes: () => undefined });
+  const recover = (dryRun: boolean): Promise<RecoverReport> =>
+    recoverTopic(scene.scratch.context(scene.fileSystem), {
+      dryRun,
+      tryBitFlip: false,
+      lockTimeoutMs: 2000,
+    });
+
+  /** A store of the healthy log whose first record has another bit. */
+  function flipped(baseOffset: number): Buffer {
+    const bytes = Buffer.from(scene.healthy.get(nameOf(baseOffset)) as Buffer);
+    bytes[20] = (bytes[20] as number) ^ 1;
+    return bytes;
+  }
+
+  const healthy = (baseOffset: number): Buffer => scene.healthy.get(nameOf(baseOffset)) as Buffer;
+
+  const CASES: Readonly<
+    Record<string, { changes: () => Record<string, Buffer | undefined>; lost: number[]; found: string[] }>
+  > = {
+    'exchanged, and another one is damaged': {
+      changes: () => ({ [nameOf(0)]: healthy(3), [nameOf(3)]: healthy(0), [nameOf(7)]: flipped(7) }),
+      lost: [7],
+      found: [`misplaced_frames ${nameOf(0)}`, `misplaced_frames ${nameOf(3)}`, `bad_checksum ${nameOf(7)}`],
+    },
+    'renamed, and the one before it is damaged': {
+      changes: () => ({ [nameOf(3)]: undefined, [nameOf(5)]: healthy(3), [nameOf(0)]: flipped(0) }),
+      lost: [0],
+      found: [`misplaced_frames ${nameOf(5)}`, `bad_checksum ${nameOf(0)}`],
+    },
+    'renamed, the one before it missing and the active one damaged': {
+      changes: () => ({
+        [nameOf(0)]: undefined,
+        [nameOf(3)]: undefined,
+        [nameOf(6)]: healthy(3),
+        [nameOf(10)]: flipped(10),
+      }),
+      lost: [0, 1, 2, 10],
+      found: [`misplaced_frames ${nameOf(6)}`, `bad_checksum ${nameOf(10)}`, `missing_segment ${nameOf(0)}`],
+    },
+    'renamed, the active one, and nothing else': {
+      changes: () => ({ [nameOf(10)]: undefined, [nameOf(12)]: healthy(10) }),
+      lost: [],
+      found: [`misplaced_frames ${nameOf(12)}`],
+    },
+    'renamed and damaged itself, behind its first record': {
+      changes: () => {
+        const bytes = Buffer.from(healthy(3));
+        bytes[bytes.length - 1] = (bytes.at(-1) as number) ^ 1;
+        return { [nameOf(3)]: undefined, [nameOf(4)]: bytes };
+      },
+      lost: [6],
+      found: [`misplaced_frames ${nameOf(4)}`, `bad_checksum ${nameOf(4)}`],
+    },
+  };
+
+  for (const [title, { changes, lost, found }] of Object.entries(CASES))
+    it(`${title}: verify and a dry run say all of it at once, as recover does`, async () => {
+      scene.reset(new Map(Object.entries(changes())));
+      const before = snapshotOf(scene.directory);
+      const verified = await verify();
+      const errors = verified.findings.filter(({ severity }) => severity === 'error');
+      const text = errors.map(({ code, path }) => `${code} ${path.slice(scene.directory.length + 1)}`);
+      expect(text).to.deep.equal(found);
+      const preview = await recover(true);
+      expect(snapshotOf(scene.directory)).to.deep.equal(before);
+      const done = await recover(false);
+      expect(preview.repairs).to.deep.equal(done.repairs);
+      const offsets = done.lost.flatMap(({ from, to }) =>
+        Array.from({ length: to - from }, (_, number) => from + number),
+      );
+      expect(offsets).to.deep.equal(lost);
+      expect([verified.lost, preview.lost]).to.deep.equal([done.lost, done.lost]);
+      expect(await scene.differences(new Set(lost))).to.deep.equal([]);
+      expect((await verify()).findings).to.deep.equal([]);
+      await scene.undoAll();
+      for (const [name, bytes] of storesOf(before)) expect(scene.stores().get(name), name).to.equal(bytes);
+    });
+
+  it('get their own back beside what is called an index and is a directory, which stays', async () => {
+    const changes = { [nameOf(3)]: undefined, [nameOf(5)]: healthy(3) };
+    scene.reset(new Map(Object.entries(changes)));
+    const odd = [3, 5].map((base) => join(scene.directory, nameOf(base).replace('.store', '.index')));
+    for (const path of odd) {
+      rmSync(path, { force: true });
+      mkdirSync(path);
+    }
+    expect((await recover(false)).lost).to.deep.equal([]);
+    expect(await scene.differences(new Set())).to.deep.equal([]);
+    await scene.undoAll();
+    expect(scene.stores().get(nameOf(5))).to.equal(healthy(3).toString('hex'));
+    for (const path of odd) expect(statSync(path).isDirectory(), path).to.equal(true);
+  });
+});
