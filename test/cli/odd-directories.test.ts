@@ -88,6 +88,21 @@ describe('a data directory with odd things in it', () => {
     });
   }
 
+  it('hides no other topic where one cannot be looked at, and calls nothing damaged that could not be read', async () => {
+    cpSync(join(HEALTHY, 'orders'), join(sandbox.dataDirectory, 'second'), { recursive: true });
+    const path = put('high-watermark', ODD_THINGS['a directory']!);
+    const commands = [['verify'], ['topics'], ['recover'], ['compact'], ['recover', '--list-runs']];
+    const outcomes = await Promise.all(commands.map((args) => sandbox.run(args)));
+    const [verified, listed, recovered, compacted, runs] = outcomes.map(({ stdout }) => stdout.toString());
+    for (const outcome of outcomes.slice(0, -1)) expectRefusal(outcome, `${path} is a directory`);
+    expect(verified).to.include('topic second').and.include(': sound');
+    expect(verified).to.include('not all of it could be read').and.not.include('damaged');
+    expect(listed).to.include('second');
+    expect(recovered).to.include('second: sound, nothing to recover');
+    expect(compacted).to.include('second: ');
+    expect(runs).to.equal('');
+  });
+
   for (const name of ['high-watermark', 'topic.json']) {
     it(`does not wait for a pipe that is called ${name}`, async () => {
       const path = put(name, ODD_THINGS['a named pipe']!);

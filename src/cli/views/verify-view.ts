@@ -116,6 +116,9 @@ function verdict(report: VerifyReport, chalk: InstanceType<typeof Chalk>): strin
     `${counted(errors, 'error')}, ${counted(notes, 'note')}`;
   const lost = countLost(report);
   if (errors === 0) return `${totals}: ${chalk.green('sound')}`;
+  // What the disk did not give up is not known to be damaged.
+  const isUnknown = report.findings.every(({ severity, code }) => severity === 'note' || code === 'io_error');
+  if (isUnknown) return `${totals}: ${chalk.red('not all of it could be read')}`;
   return `${totals}: ${chalk.red('damaged')}, ${lost === 0 ? 'no record lost' : `${counted(lost, 'record')} lost`}`;
 }
 
