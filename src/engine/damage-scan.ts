@@ -87,7 +87,7 @@ export interface StoreScanRequest {
 }
 
 /** Who wants to know of the good frames of a store, in order. */
-export type FrameVisitor = Pick<ScanRequest, 'onRecords' | 'onSpecial'>;
+export type FrameVisitor = Pick<ScanRequest, 'onRecords' | 'onSpecial'> & Pick<LostPlace, 'onPassed'>;
 
 /** Index entries that are tried first when a frame is looked for. */
 const HINT_COUNT = 256;
@@ -133,6 +133,7 @@ export function scanStore(context: TopicContext, request: StoreScanRequest): Sto
       endPosition,
       maxOffset: (request.endOffset ?? MAX_OFFSET) - 1,
       end: lastOffset === undefined ? undefined : { position: endPosition, nextOffset: lastOffset },
+      onPassed: request.visitor?.onPassed,
     });
     if (found === undefined) return end;
     holes.push({
@@ -161,6 +162,8 @@ export interface LostPlace {
   readonly maxOffset: number;
   /** What a frame that ends there is followed by, where that is known. */
   readonly end: { readonly position: number; readonly nextOffset: number } | undefined;
+  /** Told how many bytes were looked at since it was told last. */
+  readonly onPassed?: ((byteCount: number) => void) | undefined;
 }
 
 /** The next good frame of the store, found by all that speaks for one. */
@@ -180,6 +183,7 @@ export function findFrameBehind(
     expected: placesByLength(store, place),
     ...(end === undefined ? {} : { end }),
     follow: followWith(context, store, lastTimestamp),
+    onPassed: place.onPassed,
   });
 }
 

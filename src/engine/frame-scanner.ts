@@ -97,10 +97,20 @@ function judgeKind(header: FrameHeader, head: Buffer, offset: number): FrameRead
 const STREAM_BYTES = 256 * 1024;
 let streamBuffer: Buffer | undefined;
 
-/** CRC-32 of file bytes going on from `startChecksum`; the first of them are copied to `head`. NaN where the file is shorter. */
+/**
+ * CRC-32 of file bytes going on from `startChecksum`; the first of them are copied to `head`. NaN where the file is shorter.
+ *
+ * @param payload.onRead told how many bytes were read since it was told last
+ */
 export function payloadChecksum(
   file: FileHandle,
-  payload: { position: number; byteCount: number; head?: Buffer; startChecksum?: number },
+  payload: {
+    position: number;
+    byteCount: number;
+    head?: Buffer;
+    startChecksum?: number;
+    onRead?: ((byteCount: number) => void) | undefined;
+  },
 ): number {
   streamBuffer ??= Buffer.allocUnsafeSlow(STREAM_BYTES);
   let checksum = payload.startChecksum ?? 0;
@@ -110,6 +120,7 @@ export function payloadChecksum(
     if (done === 0 && payload.head !== undefined) chunk.copy(payload.head);
     checksum = crc32(chunk, checksum);
     done += chunk.length;
+    payload.onRead?.(chunk.length);
   }
   return checksum;
 }

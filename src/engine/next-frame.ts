@@ -48,6 +48,8 @@ export interface NextFrameRequest {
    * gives it is not taken in by a record whose payload is a store.
    */
   readonly follow?: ((from: FoundFrame, untilPosition: number) => FoundFrame) | undefined;
+  /** Told how many bytes were looked at since it was told last: a hole may be as large as a disk. */
+  readonly onPassed?: ((byteCount: number) => void) | undefined;
 }
 
 export interface FoundFrame {
@@ -185,6 +187,7 @@ function findCandidate(request: NextFrameRequest): FoundFrame | undefined {
     const byteCount = file.read(window.subarray(0, Math.min(window.length, endPosition - start)), start);
     const lastStart = byteCount - FRAME_HEADER_BYTES;
     if (lastStart < 0) return undefined;
+    checksums.forgetBefore(start);
     const bytes = window.subarray(0, byteCount);
     const scope = { lastStart, minTimeWord };
     let at = isAllZeros(bytes) ? lastStart + 1 : nextLikely(bytes, { ...scope, at: 0 });
@@ -196,6 +199,7 @@ function findCandidate(request: NextFrameRequest): FoundFrame | undefined {
       if (found !== undefined) return found;
     }
     start += lastStart + 1;
+    request.onPassed?.(lastStart + 1);
   }
   return undefined;
 }

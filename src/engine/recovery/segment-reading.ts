@@ -134,6 +134,10 @@ class Visit {
         this.#check?.special(frame, place);
         this.#tell(frame.header.frameBytes);
       },
+      // What is no good frame is looked through for one, and then summed up.
+      onPassed: (byteCount) => {
+        this.#tell(Math.floor(byteCount / 2));
+      },
     };
   }
 
@@ -187,6 +191,7 @@ function findDamage(
       segment,
       storeBytes,
       isEnd: hole.endPosition === endPosition,
+      onPassed: visitor.onPassed,
       tryBitFlip,
       log,
     }),
@@ -224,6 +229,8 @@ export function describeHole(
     isEnd: boolean;
     tryBitFlip: boolean;
     log: SegmentRequest['log'];
+    /** Told how many bytes were read since it was told last. */
+    onPassed?: FrameVisitor['onPassed'];
   },
 ): FoundRegion {
   const { store, segment, storeBytes, log } = request;
@@ -242,7 +249,11 @@ export function describeHole(
     timestamp: timestampBefore ?? timestampAfter,
     moved,
     exchange: { ...contents, timestampBefore, timestampAfter },
-    checksum: payloadChecksum(store, { position, byteCount: endPosition - position }),
+    checksum: payloadChecksum(store, {
+      position,
+      byteCount: endPosition - position,
+      onRead: request.onPassed,
+    }),
     storeBytes,
     flip,
   };

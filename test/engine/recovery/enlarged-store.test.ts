@@ -65,6 +65,22 @@ describe('a store that was made larger', function () {
     expect((await verify()).findings).to.deep.equal([]);
   });
 
+  it('is verified with progress, a few MiB at a time and no more than there are', async () => {
+    truncateSync(path, ZERO_BYTES);
+    const told: number[] = [];
+    await verifyTopic(scene.scratch.context(scene.fileSystem), {
+      quick: false,
+      onBytes: (byteCount) => told.push(byteCount),
+    });
+    expect(Math.max(...told)).to.be.lessThan(4 * 1024 * 1024);
+    const stores = readdirSync(scene.directory).filter((name) => name.endsWith('.store'));
+    const sizes = stores.map((name) => statSync(join(scene.directory, name)).size);
+    const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+    expect(sum(told)).to.equal(sum(sizes));
+    let total = 0;
+    for (const byteCount of told) expect((total += byteCount)).to.be.at.most(sum(sizes));
+  });
+
   it('with 16 MiB of anything loses no record either', async () => {
     const frameBytes = statSync(path).size;
     const garbage = randomFillSync(Buffer.alloc(16 * 1024 * 1024));
