@@ -67,6 +67,8 @@ const WINDOW_BYTES = 1024 * 1024;
 
 /** The next frame that is good beyond doubt, or undefined when there is none before endPosition. */
 export function findNextFrame(request: NextFrameRequest): FoundFrame | undefined {
+  // The segment has all of its offsets: what is behind them, be it a terabyte, holds none.
+  if (request.minOffset > request.maxOffset) return undefined;
   const [expected] = request.expected ?? [];
   // Where the damaged frame's own Length points no payload has to be looked into.
   if (expected !== undefined && isGoodFrame(expected, request)) return expected;

@@ -18,6 +18,7 @@ const MAX_FOUND_OFFSET = 60;
 function find(
   bytes: Buffer,
   minTimestamp = 1,
+  minOffset = 0,
 ): { found: FoundFrame | undefined; readBytes: number; readCalls: number } {
   let readCalls = 0;
   let readBytes = 0;
@@ -31,7 +32,7 @@ function find(
     file: { path: 'hostile.store', read } as unknown as FileHandle,
     fromPosition: 1,
     endPosition: bytes.length,
-    minOffset: 0,
+    minOffset,
     maxOffset: MAX_FOUND_OFFSET,
     minTimestamp,
   });
@@ -146,6 +147,11 @@ describe('findNextFrame', () => {
       ),
       { numRuns: 1000 },
     );
+  });
+
+  it('reads nothing where the segment has all of its offsets', () => {
+    const { found, readCalls } = find(framesFrom(42, [10, 10]), 1, MAX_FOUND_OFFSET + 1);
+    expect([found, readCalls]).to.deep.equal([undefined, 0]);
   });
 
   for (const minTimestamp of [-Infinity, TIME]) {

@@ -191,7 +191,8 @@ function findDamage(
       segment,
       storeBytes,
       isEnd: hole.endPosition === endPosition,
-      onPassed: visitor.onPassed,
+      // Behind the last offset of a segment nothing is looked for: it is read once.
+      onRead: (byteCount) => visitor.onPassed?.(hole.offset < segment.endOffset ? byteCount : 2 * byteCount),
       tryBitFlip,
       log,
     }),
@@ -230,7 +231,7 @@ export function describeHole(
     tryBitFlip: boolean;
     log: SegmentRequest['log'];
     /** Told how many bytes were read since it was told last. */
-    onPassed?: FrameVisitor['onPassed'];
+    onRead?: (byteCount: number) => void;
   },
 ): FoundRegion {
   const { store, segment, storeBytes, log } = request;
@@ -252,7 +253,7 @@ export function describeHole(
     checksum: payloadChecksum(store, {
       position,
       byteCount: endPosition - position,
-      onRead: request.onPassed,
+      onRead: request.onRead,
     }),
     storeBytes,
     flip,
