@@ -120,11 +120,14 @@ export class DataDirectory {
       );
     }
     return names.filter(
-      (name) =>
-        isValidName(name) &&
-        this.#fileSystem.status(join(this.path, name))?.isDirectory === true &&
-        (this.#standingOf(name) ?? 'topic') === 'topic',
+      (name) => this.#mayHoldTopic(name) && (this.#standingOf(name) ?? 'topic') === 'topic',
     );
+  }
+
+  /** A link to a volume that is not mounted may hold one, too: it must not be missing without a word. */
+  #mayHoldTopic(name: string): boolean {
+    const status = isValidName(name) ? this.#fileSystem.status(join(this.path, name)) : undefined;
+    return status?.isDirectory === true || status?.isBrokenLink === true;
   }
 
   /** Undefined where the disk does not let it be looked at: then it may be a topic, and who opens it is told why. */

@@ -103,6 +103,23 @@ describe('a data directory with odd things in it', () => {
     expect(runs).to.equal('');
   });
 
+  it('does not pass over a topic that is a link to what is not mounted', async () => {
+    const path = join(sandbox.dataDirectory, 'elsewhere');
+    symlinkSync('/nowhere/at/all', path);
+    const commands = [
+      ['verify'],
+      ['topics'],
+      ['recover'],
+      ['compact'],
+      ['consume', 'elsewhere'],
+      ['produce', 'elsewhere'],
+    ];
+    const outcomes = await Promise.all(commands.map((args) => sandbox.run(args, { input: 'x' })));
+    for (const outcome of outcomes) expectRefusal(outcome, `${path} is a symbolic link to /nowhere/at/all`);
+    expect(outcomes[0]?.stdout.toString()).to.include('topic orders').and.include('io_error');
+    expect(lstatSync(path).isSymbolicLink()).to.equal(true);
+  });
+
   for (const name of ['high-watermark', 'topic.json']) {
     it(`does not wait for a pipe that is called ${name}`, async () => {
       const path = put(name, ODD_THINGS['a named pipe']!);

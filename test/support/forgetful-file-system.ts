@@ -286,6 +286,7 @@ function statusOf(node: Node): FileStatus {
     inode: node.inode,
     isDirectory: node.isDirectory,
     isFile: !node.isDirectory,
+    isBrokenLink: false,
   };
 }
 

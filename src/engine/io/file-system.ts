@@ -16,6 +16,8 @@ export interface FileStatus {
   readonly isDirectory: boolean;
   /** False of a directory, a pipe, a link to nothing. */
   readonly isFile: boolean;
+  /** True of a link to what is not there: a volume that is not mounted, say. */
+  readonly isBrokenLink: boolean;
 }
 
 /** Whether both are the same file; where either is missing it is not. */

@@ -2,6 +2,7 @@
  * The real disk. Each call is one system call, except that a read goes on until the target is full or the file ends.
  */
 import * as fs from 'node:fs';
+import { dirname } from 'node:path';
 import { FastQueueError, fromSystemError } from '../errors.ts';
 import type { FileHandle, FileStatus, FileSystem, OpenMode } from './file-system.ts';
 import { lockLibrary } from './locks.ts';
@@ -41,6 +42,7 @@ function toFileStatus(stats: fs.BigIntStats): FileStatus {
     inode: stats.ino,
     isDirectory: stats.isDirectory(),
     isFile: stats.isFile(),
+    isBrokenLink: stats.isSymbolicLink(),
   };
 }
 
@@ -179,13 +181,21 @@ function openDescriptor(path: string, mode: OpenMode): number {
     return attempt('open', path, () => fs.openSync(path, OPEN_FLAGS[mode], FILE_MODE));
   } catch (error) {
     if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ENXIO') && !isErrno(error, 'EISDIR')) throw error;
+    refuseBrokenLink(dirname(path));
     const stats = fs.lstatSync(path, { throwIfNoEntry: false });
     if (stats === undefined || stats.isFile()) throw error;
     throw notAFile(path, stats);
   }
 }
 
-/** The refusal of what bears a file's name and is none: said as itself, like anything else that the disk says no to. */
+/** What is behind a link to a volume that is not mounted is not missing: it cannot be looked at. @throws FastQueueError `io_error` */
+function refuseBrokenLink(path: string): void {
+  const stats = fs.lstatSync(path, { throwIfNoEntry: false });
+  if (stats?.isSymbolicLink() !== true || fs.existsSync(path)) return;
+  throw notAFile(path, stats);
+}
+
+/** The refusal of what bears a file's or a topic's name and is none: said as itself, like anything else that the disk says no to. */
 function notAFile(path: string, stats: fs.Stats): FastQueueError {
   const kinds = [
     ['a directory', stats.isDirectory()],
@@ -261,8 +271,9 @@ export class NodeFileSystem implements FileSystem {
     try {
       return attempt('list', path, () => fs.readdirSync(path)).sort();
     } catch (error) {
-      if (isErrno(error, 'ENOENT')) return undefined;
-      throw error;
+      if (!isErrno(error, 'ENOENT')) throw error;
+      refuseBrokenLink(path);
+      return undefined;
     }
   }
 

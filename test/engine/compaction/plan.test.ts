@@ -12,7 +12,14 @@ function segments(...changes: (Partial<SealedSegment> & { sizeBytes?: number })[
   return changes.map(({ sizeBytes = 100, ...change }, number) => ({
     baseOffset: number * 10,
     endOffset: (number + 1) * 10,
-    file: { sizeBytes, device: 1n, inode: BigInt(number), isDirectory: false, isFile: true },
+    file: {
+      sizeBytes,
+      device: 1n,
+      inode: BigInt(number),
+      isDirectory: false,
+      isFile: true,
+      isBrokenLink: false,
+    },
     compactBytes: sizeBytes,
     firstTimestamp: number * 1000,
     lastTimestamp: number * 1000 + 999,
