@@ -46,6 +46,8 @@ export async function applyPlan(
   if (mark === undefined) throw markUnsound(context);
   if (mark.generation !== plan.generation)
     throw noLongerFits(context, plan, 'the topic was changed meanwhile');
+  if (mark.startOffset !== plan.startOffset)
+    throw noLongerFits(context, plan, `retention has moved its start to offset ${mark.startOffset}`);
   refuseOtherEnd(context, plan, mark);
   const stores = openStores(context, plan.regions);
   try {

@@ -88,6 +88,7 @@ export async function listDamage(
   return {
     topic: context.topic,
     generation: mark.generation,
+    startOffset: mark.startOffset,
     regions,
     missingSegments,
     indexes,

@@ -13,6 +13,7 @@ import { removeIndex } from '../offset-index.ts';
 import { QuarantineRun } from '../quarantine.ts';
 import { markApplied, runPath, type RenamedStore } from './runs.ts';
 import { headerAt, scanStore, solvedOffset } from '../damage-scan.ts';
+import { openStoreIfThere } from '../segment-list.ts';
 import { listStoreBases, storePath, type TopicContext, storeBytes } from '../topic-directory.ts';
 import type { LockHold } from '../topic-lock.ts';
 
@@ -36,13 +37,14 @@ export function findMisnamed(context: TopicContext): RenamedStore[] {
 const isTaken = (context: TopicContext, baseOffset: number): boolean =>
   (storeBytes(context, baseOffset) ?? 0) > 0;
 
-/** Undefined where nobody can tell: an empty store, or a damaged beginning. */
+/** Undefined where nobody can tell: an empty store, a damaged beginning, one that retention has just taken. */
 function actualBaseOf(
   context: TopicContext,
   baseOffset: number,
   bases: readonly number[],
 ): number | undefined {
-  const store = context.fileSystem.open(storePath(context, baseOffset), 'read');
+  const store = openStoreIfThere(context, baseOffset);
+  if (store === undefined) return undefined;
   try {
     if (store.status().sizeBytes === 0) return undefined;
     const fits = [baseOffset, ...bases].find((offset) => endOfFrame(store, 0, offset) !== undefined);

@@ -25,6 +25,8 @@ export interface DamageList {
   readonly topic: string;
   /** Of the mark that all was seen under. */
   readonly generation: number;
+  /** Where the log began. */
+  readonly startOffset: number;
   readonly regions: readonly RegionDamage[];
   readonly missingSegments: readonly MissingSegment[];
   /** Base offsets of segments whose index is to be made again. */

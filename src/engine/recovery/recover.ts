@@ -7,6 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { dirname } from 'node:path';
 import type { HighWatermark } from '../format/high-watermark.ts';
+import { FastQueueError } from '../errors.ts';
 import { isDeleted, peekMark, refuseNewer, writeMark } from '../mark-file.ts';
 import { applyPlan } from './apply.ts';
 import { rebuildIndex } from '../index-rebuild.ts';
@@ -93,7 +94,7 @@ async function salvage(context: TopicContext, options: RecoverOptions, out: stri
 async function repair(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
   const { lockTimeoutMs } = options;
   const before = await withRecoveryLock(context, lockTimeoutMs, (hold) => prepare(context, hold, options));
-  const plan = planRecovery(await listWith(context, before.mark, options));
+  const plan = planRecovery(await listStill(context, before.mark, options));
   const runs = isEmptyPlan(plan)
     ? []
     : await withRecoveryLock(context, lockTimeoutMs, (hold) => apply(context, hold, plan));
@@ -220,6 +221,52 @@ async function moveMark(context: TopicContext, hold: LockHold, position: number)
   await hold.markFile.datasync();
 }
 
+/** How often a log is listed anew because it began elsewhere meanwhile; then that is said. */
+const MAX_LISTINGS = 20;
+
+/**
+ * What is damaged, seen while nobody took anything away: retention removes segments between their being listed and read,
+ * and neither is missing.
+ *
+ * @throws FastQueueError `locked` when the log began elsewhere again and again; disk errors as themselves
+ */
+async function listStill(
+  context: TopicContext,
+  markBefore: HighWatermark,
+  options: RecoverOptions,
+): Promise<DamageList> {
+  let mark = markBefore;
+  for (let count = 0; count < MAX_LISTINGS; count++) {
+    let readBytes = 0;
+    const onBytes = (byteCount: number): void => {
+      readBytes += byteCount;
+      options.onBytes?.(byteCount);
+    };
+    let damage: DamageList | undefined;
+    let failure: unknown;
+    try {
+      damage = await listWith(context, mark, { ...options, onBytes });
+    } catch (error) {
+      failure = error;
+    }
+    const now = currentMark(context) ?? mark;
+    const isStill = now.startOffset === mark.startOffset && now.generation === mark.generation;
+    if (isStill && damage !== undefined) return damage;
+    if (isStill || (failure !== undefined && !isGone(failure))) throw failure;
+    // All of it is read again.
+    options.onBytes?.(-readBytes);
+    mark = now;
+  }
+  throw new FastQueueError(
+    'locked',
+    `The topic "${context.topic}" was changed again and again while it was read. Try again when it is left alone.`,
+    { topic: context.topic },
+  );
+}
+
+const isGone = (error: unknown): boolean =>
+  error instanceof FastQueueError && error.details.errno === 'ENOENT';
+
 async function listWith(
   context: TopicContext,
   mark: HighWatermark,
@@ -271,7 +318,7 @@ async function previewPlans(
   options: RecoverOptions,
 ): Promise<RecoveryPlan[]> {
   const tail = previewTail(context, mark, options);
-  const log = await listWith(context, mark, options);
+  const log = await listStill(context, mark, options);
   return (tail === undefined ? [log] : [tail, log]).map(planRecovery);
 }
 

@@ -147,6 +147,7 @@ function listTail(
   return {
     topic: context.topic,
     generation: mark.generation,
+    startOffset: mark.startOffset,
     regions,
     missingSegments: [],
     indexes: [],

@@ -416,6 +416,7 @@ function nothingDamaged(context: TopicContext, mark: HighWatermark): DamageList 
   return {
     topic: context.topic,
     generation: mark.generation,
+    startOffset: mark.startOffset,
     regions: [],
     missingSegments: [],
     indexes: [],

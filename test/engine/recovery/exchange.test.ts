@@ -123,6 +123,7 @@ describe('planRecovery', () => {
       planRecovery({
         topic: 't',
         generation: 1,
+        startOffset: 0,
         regions,
         missingSegments: [],
         indexes: [],
