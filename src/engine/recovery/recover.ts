@@ -243,16 +243,14 @@ async function listStill(
       options.onBytes?.(byteCount);
     };
     let damage: DamageList | undefined;
-    let failure: unknown;
     try {
       damage = await listWith(context, mark, { ...options, onBytes });
     } catch (error) {
-      failure = error;
+      if (!isGone(error) || !hasMoved(mark, currentMark(context))) throw error;
     }
     const now = currentMark(context) ?? mark;
-    const isStill = now.startOffset === mark.startOffset && now.generation === mark.generation;
-    if (isStill && damage !== undefined) return damage;
-    if (isStill || (failure !== undefined && !isGone(failure))) throw failure;
+    // What another recover has done meanwhile is no reason to plan anew: the plan is refused as one that no longer fits.
+    if (damage !== undefined && now.startOffset === mark.startOffset) return damage;
     // All of it is read again.
     options.onBytes?.(-readBytes);
     mark = now;
@@ -263,6 +261,9 @@ async function listStill(
     { topic: context.topic },
   );
 }
+
+const hasMoved = (before: HighWatermark, now: HighWatermark | undefined): boolean =>
+  now !== undefined && (now.startOffset !== before.startOffset || now.generation !== before.generation);
 
 const isGone = (error: unknown): boolean =>
   error instanceof FastQueueError && error.details.errno === 'ENOENT';
