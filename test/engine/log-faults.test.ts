@@ -95,15 +95,21 @@ describe('a store that a writer opens', () => {
     return { markedBytes };
   }
 
-  it('is believed no further than its mark once its first sync has failed, however well it reads back', async () => {
-    const { markedBytes } = await leaveTail();
+  /** A writer that meets an error at the first sync of a file of that name. */
+  async function failToOpen(name: string): Promise<FaultyFileSystem> {
     const fileSystem = new FaultyFileSystem();
-    fileSystem.failNext('sync', '.store');
+    fileSystem.failNext('sync', name);
     const refused: unknown = await scratch
       .dataDirectory(fileSystem)
       .openTopic(TOPIC, { mode: 'append' })
       .catch((error: unknown) => error);
     expect(refused).to.have.property('code', 'io_error');
+    return fileSystem;
+  }
+
+  it('is believed no further than its mark once its first sync has failed, however well it reads back', async () => {
+    const { markedBytes } = await leaveTail();
+    const fileSystem = await failToOpen('.store');
     expect(fileSystem.openCount).to.equal(0);
     expect(scratch.storeBytes()).to.equal(markedBytes);
     const topic = await scratch.open();
@@ -122,26 +128,14 @@ describe('a store that a writer opens', () => {
 
   it('is not made longer by that where it is shorter than its mark says', async () => {
     truncateSync(scratch.path('00000000000000000000.store'), 100);
-    const fileSystem = new FaultyFileSystem();
-    fileSystem.failNext('sync', '.store');
-    const refused: unknown = await scratch
-      .dataDirectory(fileSystem)
-      .openTopic(TOPIC, { mode: 'append' })
-      .catch((error: unknown) => error);
-    expect(refused).to.have.property('code', 'io_error');
+    await failToOpen('.store');
     expect(scratch.storeBytes()).to.equal(100);
   });
 
   it('keeps a tail that quarantine has no room for, and leaves nothing of the attempt there', async () => {
     appendFileSync(scratch.path('00000000000000000000.store'), 'half a record');
     const sizeBytes = scratch.storeBytes();
-    const fileSystem = new FaultyFileSystem();
-    fileSystem.failNext('sync', 'manifest.json');
-    const refused: unknown = await scratch
-      .dataDirectory(fileSystem)
-      .openTopic(TOPIC, { mode: 'append' })
-      .catch((error: unknown) => error);
-    expect(refused).to.have.property('code', 'io_error');
+    await failToOpen('manifest.json');
     expect(scratch.storeBytes()).to.equal(sizeBytes);
     expect(readdirSync(scratch.path('quarantine'))).to.deep.equal([]);
     await (await scratch.open()).close();

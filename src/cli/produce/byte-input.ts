@@ -46,7 +46,7 @@ export function openInput(path: string | undefined): ByteInput {
   try {
     const descriptor = name === undefined ? STDIN : openSync(name, OPEN_FLAGS);
     const status = fstatSync(descriptor);
-    if (status.isDirectory()) throw isDirectory(name ?? 'Standard input');
+    if (status.isDirectory()) throw directoryRefusal(name ?? 'Standard input');
     if (status.isFIFO() || status.isSocket() || isatty(descriptor)) return new StreamInput(name, descriptor);
     return new FileInput(name, descriptor);
   } catch (error) {
@@ -55,7 +55,7 @@ export function openInput(path: string | undefined): ByteInput {
 }
 
 /** The refusal of a directory where a file is wanted. */
-export function isDirectory(name: string): FastQueueError {
+export function directoryRefusal(name: string): FastQueueError {
   return new FastQueueError('io_error', `${name} is a directory; name the files in it.`);
 }
 

@@ -15,7 +15,7 @@ import {
 } from '../../engine/index.ts';
 import type { Output } from '../output.ts';
 import { BatchWriter, type InputPosition, type Stored } from './batch-writer.ts';
-import { countInput, isDirectory, openInput, type ByteInput } from './byte-input.ts';
+import { countInput, directoryRefusal, openInput, type ByteInput } from './byte-input.ts';
 import { Pump } from './pump.ts';
 import { openFeed, type FeedOptions } from './record-feed.ts';
 
@@ -170,7 +170,7 @@ function sizeOfReadable(file: string): number | undefined {
   try {
     accessSync(file, constants.R_OK);
     const status = statSync(file);
-    if (status.isDirectory()) throw isDirectory(file);
+    if (status.isDirectory()) throw directoryRefusal(file);
     return status.isFile() ? status.size : undefined;
   } catch (error) {
     throw fromSystemError(error, 'read', { path: file });

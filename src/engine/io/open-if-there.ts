@@ -11,7 +11,11 @@ export function openIfThere(
   try {
     return fileSystem.open(path, mode);
   } catch (error) {
-    if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return undefined;
+    if (isGone(error)) return undefined;
     throw error;
   }
 }
+
+/** True where the disk says that there is nothing of that name. */
+export const isGone = (error: unknown): boolean =>
+  error instanceof FastQueueError && error.details.errno === 'ENOENT';

@@ -1,9 +1,11 @@
 /**
  * What is damaged in a topic, as recovery sees it: every store of the log from its first byte to the mark (the active one
- * to its last, where its frames were moved), segment to segment, and topic.json. Takes no lock and changes nothing; what it finds is looked at again before anything is done.
+ * to its last, where its frames were moved), segment to segment, and topic.json. Takes no lock and changes nothing; what
+ * it finds is looked at again before anything is done.
  */
 import { FastQueueError } from '../errors.ts';
 import { FRAME_HEADER_BYTES } from '../format/frame.ts';
+import { isGone } from '../io/open-if-there.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import type { RegionDamage } from './damaged-region.ts';
 import type { PastMark } from './past-mark.ts';
@@ -163,6 +165,6 @@ async function* readInOrder(
 
 /** What the disk says of itself; a file that is gone is not that. */
 export function isDiskError(error: unknown): error is FastQueueError {
-  if (!(error instanceof FastQueueError) || error.details.errno === 'ENOENT') return false;
+  if (!(error instanceof FastQueueError) || isGone(error)) return false;
   return error.details.errno !== undefined || error.code === 'io_error';
 }

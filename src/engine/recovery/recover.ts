@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { dirname } from 'node:path';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import { FastQueueError } from '../errors.ts';
+import { isGone } from '../io/open-if-there.ts';
 import { isDeleted, peekMark, refuseNewer, writeMark } from '../mark-file.ts';
 import { applyPlan } from './apply.ts';
 import { rebuildIndex } from '../index-rebuild.ts';
@@ -264,9 +265,6 @@ async function listStill(
 
 const hasMoved = (before: HighWatermark, now: HighWatermark | undefined): boolean =>
   now !== undefined && (now.startOffset !== before.startOffset || now.generation !== before.generation);
-
-const isGone = (error: unknown): boolean =>
-  error instanceof FastQueueError && error.details.errno === 'ENOENT';
 
 async function listWith(
   context: TopicContext,

@@ -8,6 +8,7 @@ import { commandLine } from '../command-line.ts';
 import { FastQueueError } from '../errors.ts';
 import { FindingList } from './finding-list.ts';
 import type { Finding, OffsetRange } from './findings.ts';
+import { isGone } from '../io/open-if-there.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import { scanTail } from '../frame-scanner.ts';
 import { isDeleted, peekMark, readMark } from '../mark-file.ts';
@@ -183,8 +184,7 @@ class Verification {
         this.#findings.noteUnreadable(error.details.path ?? markPath(this.#context), error);
         return { value: markFromStores(this.#context), isSound: false };
       }
-      const isGone = error instanceof FastQueueError && error.details.errno === 'ENOENT';
-      if (!isGone && !(error instanceof FastQueueError && error.code === 'damaged')) throw error;
+      if (!isGone(error) && !(error instanceof FastQueueError && error.code === 'damaged')) throw error;
       this.#findings.add('mark_unsound', {
         path: markPath(this.#context),
         message:
@@ -236,7 +236,7 @@ class Verification {
     } catch (error) {
       if (!(error instanceof FastQueueError)) throw error;
       // A store that is gone was removed or replaced since it was listed.
-      if (error.details.errno === 'ENOENT') return undefined;
+      if (isGone(error)) return undefined;
       if (error.code !== 'recovery_incomplete') throw error;
       this.#findings.add('mark_unsound', {
         path: markPath(this.#context),
@@ -327,7 +327,7 @@ class Verification {
       );
       return regions.every((region) => this.#look(() => this.#isSame(region), true));
     } catch (error) {
-      if (error instanceof FastQueueError && error.details.errno === 'ENOENT') return false;
+      if (isGone(error)) return false;
       throw error;
     }
   }
