@@ -4,8 +4,9 @@
  * disk's error is what it is.
  */
 import { randomUUID } from 'node:crypto';
-import { dirname, join } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import { dataDirectorySuffix } from '../command-line.ts';
+import { syncDirectoriesAbove } from '../directory-sync.ts';
 import { FastQueueError } from '../errors.ts';
 import { storeFileName } from '../format/file-names.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
@@ -49,7 +50,8 @@ const COPY_BYTES = 1024 * 1024;
 /**
  * Copies what a topic holds, under a new topic id. Durable, but for what recovery does to it next.
  *
- * @throws FastQueueError `condition_failed` where the target has a topic of that name; disk errors as themselves
+ * @throws FastQueueError `condition_failed` where the target has a topic of that name, `invalid_argument` where it lies in
+ *   the topic; disk errors as themselves
  */
 export async function copyTopic(source: TopicContext, options: SalvageOptions): Promise<Salvaged> {
   const { fileSystem } = source;
@@ -58,6 +60,13 @@ export async function copyTopic(source: TopicContext, options: SalvageOptions): 
     directory: join(options.out, source.topic),
     commandSuffix: dataDirectorySuffix(options.out),
   };
+  if (target.directory.startsWith(source.directory + sep)) {
+    throw new FastQueueError(
+      'invalid_argument',
+      `${options.out} lies in the topic itself, which --out leaves alone. Name a directory outside of it.`,
+      { topic: source.topic, path: options.out, sideEffects: 'none' },
+    );
+  }
   const mark = markOf(source);
   const bases = listStoreBases(source);
   if (fileSystem.status(target.directory) !== undefined) {
@@ -180,8 +189,7 @@ async function finishCopy(
   target: TopicContext,
   mark: HighWatermark | undefined,
 ): Promise<void> {
-  const { fileSystem, directory } = target;
-  const file = fileSystem.open(markPath(target), 'create-new');
+  const file = target.fileSystem.open(markPath(target), 'create-new');
   try {
     if (mark !== undefined) writeMark(file, { ...mark, generation: Date.now(), flags: 0 });
     await file.sync();
@@ -194,6 +202,5 @@ async function finishCopy(
     created: new Date().toISOString(),
     settings: readTopicSettings(source)?.settings ?? DEFAULT_TOPIC_SETTINGS,
   });
-  await fileSystem.syncDirectory(dirname(directory));
-  await fileSystem.syncDirectory(dirname(dirname(directory)));
+  await syncDirectoriesAbove(target);
 }

@@ -107,6 +107,12 @@ describe('fastqueue recover', () => {
     expect(snapshotOf(topic)).to.deep.equal(before);
     expect((await sandbox.run(['verify', '-d', out])).status).to.equal(0);
     expect((await sandbox.run(['recover', 'orders', '--out', out])).status).to.equal(6);
+    const inside = await sandbox.run(['recover', 'orders', '--out', topic]);
+    expect([inside.status, inside.stderr]).to.deep.equal([
+      2,
+      `error: ${topic} lies in the topic itself, which --out leaves alone. Name a directory outside of it.\n`,
+    ]);
+    expect(snapshotOf(topic)).to.deep.equal(before);
     const flipped = await sandbox.run(['recover', 'orders', '--try-bitflip']);
     expect(flipped.status).to.equal(0);
     const consumed = await sandbox.run(['consume', 'orders', '-o', '8:9']);
