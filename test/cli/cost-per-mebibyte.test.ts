@@ -13,6 +13,7 @@ import { WasmKernel } from '../../src/engine/kernel/wasm-kernel.ts';
 import { READ_CHUNK_BYTES } from '../../src/engine/limits.ts';
 import { scanFrames } from '../../src/engine/frame-scanner.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
+import { watchCalls } from '../support/watch-calls.ts';
 
 const MEBIBYTE = 1024 * 1024;
 const LINE = `${'x'.repeat(99)}\n`;
@@ -39,17 +40,7 @@ function counted<T extends object>(target: T, counts: Counts): T {
 async function countWork(counts: Counts, run: () => Promise<void>): Promise<void> {
   const undo: (() => void)[] = [];
   const watch = (owner: object, name: string, note: (result: unknown) => void): void => {
-    const original = Object.getOwnPropertyDescriptor(owner, name) as PropertyDescriptor;
-    const call = original.value as (...parameters: unknown[]) => unknown;
-    Object.defineProperty(owner, name, {
-      ...original,
-      value(this: unknown, ...parameters: unknown[]) {
-        const result = Reflect.apply(call, this, parameters);
-        note(result);
-        return result;
-      },
-    });
-    undo.push(() => Object.defineProperty(owner, name, original));
+    undo.push(watchCalls(owner, name, note));
   };
   for (const name of ['frameLines', 'checkFrames', 'emitPayloads', 'stampFrames', 'indexFrames']) {
     watch(WasmKernel.prototype, name, () => (counts['kernel'] = (counts['kernel'] ?? 0) + 1));

@@ -1,6 +1,6 @@
 /** Commands over several topics, of which one or another fails: all are told, and damage is the status that counts. */
 import { expect } from 'chai';
-import { cpSync } from 'node:fs';
+import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Sandbox } from './fastqueue.ts';
@@ -25,6 +25,19 @@ describe('a command over several topics', () => {
       expect(status).to.equal(10);
     });
   }
+
+  it('exits 3 where damage is why one of them failed, though another failed before it', async () => {
+    for (const topic of ['first', 'second'])
+      cpSync(join(sandbox.dataDirectory, 'orders'), join(sandbox.dataDirectory, topic), { recursive: true });
+    rmSync(join(sandbox.dataDirectory, 'first', 'high-watermark'));
+    mkdirSync(join(sandbox.dataDirectory, 'first', 'high-watermark'));
+    writeFileSync(join(sandbox.dataDirectory, 'second', 'high-watermark'), 'no mark');
+    const { status, stderr } = await sandbox.run(['compact', 'first', 'second']);
+    expect(stderr)
+      .to.include('is a directory')
+      .and.match(/"second" .*damaged/s);
+    expect(status).to.equal(3);
+  });
 
   for (const [what, ...args] of [
     ['verify', 'verify', 'orders', 'missing'],

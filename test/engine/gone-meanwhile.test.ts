@@ -6,6 +6,7 @@ import { FastQueueError } from '../../src/engine/errors.ts';
 import { MARK_FLAG } from '../../src/engine/format/high-watermark.ts';
 import type { FileHandle, FileStatus, OpenMode } from '../../src/engine/io/file-system.ts';
 import { peekMark, writeMark } from '../../src/engine/mark-file.ts';
+import { ReaderMark } from '../../src/engine/reader-mark.ts';
 import { readTopicSettings } from '../../src/engine/topic-settings.ts';
 import { FaultyFileSystem } from '../support/faulty-file-system.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
@@ -47,6 +48,23 @@ class FasterDeleter extends FaultyFileSystem {
   }
 }
 
+/** The real disk, on which a mark is met once while it is being rewritten. */
+class TornMarkFileSystem extends FaultyFileSystem {
+  isTorn = false;
+
+  override open(path: string, mode: OpenMode): FileHandle {
+    const file = super.open(path, mode);
+    const read = file.read.bind(file);
+    file.read = (target, position) => {
+      const byteCount = read(target, position);
+      if (this.isTorn) target.fill(0, 0, 8);
+      this.isTorn = false;
+      return byteCount;
+    };
+    return file;
+  }
+}
+
 describe('a disk that changes its mind', () => {
   const scratch = ScratchTopic.forEach(3);
 
@@ -58,6 +76,18 @@ describe('a disk that changes its mind', () => {
     reader.close();
     await topic.close();
     expect(fileSystem.openCount).to.equal(0);
+  });
+
+  it('has a sound mark for a reader that met it half written', async () => {
+    const fileSystem = new TornMarkFileSystem();
+    const mark = await ReaderMark.open(scratch.context(fileSystem), {
+      onDamage: 'stop',
+      settle: () => Promise.resolve(),
+    });
+    fileSystem.isTorn = true;
+    expect(mark.peek()).to.deep.equal(mark.value);
+    expect(fileSystem.isTorn).to.equal(false);
+    mark.close();
   });
 
   it('has no settings where topic.json went between a look at it and its opening', () => {

@@ -149,6 +149,13 @@ describe('findNextFrame', () => {
     );
   });
 
+  it('sums up nothing of what lies far before a frame that it looks at', () => {
+    const noise = Buffer.alloc(8 * 1024 * 1024, 0xff);
+    const { found, readBytes } = find(Buffer.concat([noise, framesFrom(42, [10, 10])]), 1);
+    expect(found).to.deep.equal({ position: noise.length, offset: 42 });
+    expect(readBytes).to.be.lessThan(1.5 * noise.length);
+  });
+
   it('reads nothing where the segment has all of its offsets', () => {
     const { found, readCalls } = find(framesFrom(42, [10, 10]), 1, MAX_FOUND_OFFSET + 1);
     expect([found, readCalls]).to.deep.equal([undefined, 0]);

@@ -9,11 +9,13 @@ import { openDataDirectory, type DataDirectory } from '../../src/engine/data-dir
 import { MAX_BATCH_BYTES } from '../../src/engine/limits.ts';
 import { Maintenance } from '../../src/server/maintenance.ts';
 import { Metrics } from '../../src/server/metrics.ts';
+import { PieceWriter } from '../../src/server/flow.ts';
 import { OneAtATime } from '../../src/server/one-at-a-time.ts';
 import { FastQueueServer, type ServerOptions } from '../../src/server/server.ts';
 import { TopicCache } from '../../src/server/topic-cache.ts';
 import type { Topic } from '../../src/engine/topic.ts';
 import { ScratchTopic } from '../support/scratch-topic.ts';
+import { watchCalls } from '../support/watch-calls.ts';
 
 class TestServer {
   readonly scratch = new ScratchTopic();
@@ -89,6 +91,7 @@ type Json = Record<string, unknown>;
 const jsonOf = async (response: Response): Promise<Json> => (await response.json()) as Json;
 
 const NDJSON = 'application/x-ndjson';
+const RECORDS = 'application/vnd.fastqueue.records+json';
 
 describe('TopicCache', () => {
   it('closes the topic that was used longest ago for another, and opens it anew when it is wanted', async () => {
@@ -174,6 +177,40 @@ describe('FastQueueServer', () => {
     for (const error of errors) (listener as NetServer).emit('error', error);
     expect(server.failures.splice(0)).to.deep.equal(errors);
     expect((await server.fetch('/health')).status).to.equal(200);
+  });
+
+  it('takes a large document of records in its turn, and a small one at once', async () => {
+    await server.start();
+    const post = async (count: number): Promise<void> => {
+      const records = Array.from({ length: count }, () => ({ payload: 'x'.repeat(90) }));
+      expect((await server.post(JSON.stringify({ records }), RECORDS)).status).to.equal(201);
+    };
+    let turnCount = 0;
+    const undo = watchCalls(OneAtATime.prototype, 'run', () => (turnCount += 1));
+    try {
+      await post(1);
+      expect(turnCount).to.equal(0);
+      await post(2000);
+      expect(turnCount).to.equal(1);
+    } finally {
+      undo();
+    }
+  });
+
+  it('holds no memory for a client that waits for events', async () => {
+    await server.start();
+    await server.post('one');
+    let count = 0;
+    const undo = watchCalls(PieceWriter.prototype, 'letGo', () => (count += 1));
+    try {
+      const stream = await server.fetch('/topics/t/messages', { headers: { accept: 'text/event-stream' } });
+      await stream.body!.getReader().read();
+      // Answered on another connection, when the stream has come to its end and waits.
+      while (count === 0) await server.fetch('/health');
+    } finally {
+      undo();
+    }
+    expect(count).to.equal(1);
   });
 
   it('frames a body of many lines to the records that its lines are, as a small one is', async () => {
