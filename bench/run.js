@@ -1,13 +1,12 @@
 /**
  * `npm run bench`: every promise of speed beside what it was measured at, in one run, into docs/bench.md and its plots.
- * What it measures with: --input-mb 1000 --rounds 5 --largest-mb 10000 --records 5000000; --only SECTION measures one part
- * and leaves the others as they are; FASTQUEUE_BENCH=quick takes small sizes and prints the results only.
+ * `node bench/run.js --help` says what it can be told; that is read in lib/options.js.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, tmpdir } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { readOptions, usage } from './lib/options.js';
 import { markdownTable, updateSection } from './lib/report.js';
 import { againstSize } from './sections/against-size.js';
 import { compact } from './sections/compact.js';
@@ -18,27 +17,8 @@ import { startUp } from './sections/start-up.js';
 import { stores } from './sections/stores.js';
 
 const DOCS = new URL('../docs/', import.meta.url);
+const WRONG_USAGE = 2;
 const isQuick = process.env.FASTQUEUE_BENCH === 'quick';
-
-const { values } = parseArgs({
-  options: {
-    'input-mb': { type: 'string', default: isQuick ? '200' : '1000' },
-    rounds: { type: 'string', default: isQuick ? '2' : '5' },
-    'largest-mb': { type: 'string', default: isQuick ? '100' : '10000' },
-    records: { type: 'string', default: isQuick ? '500000' : '5000000' },
-    only: { type: 'string' },
-    directory: { type: 'string', default: tmpdir() },
-  },
-});
-const directory = mkdtempSync(join(values.directory, 'fastqueue-bench-'));
-const settings = {
-  directory,
-  rounds: Number(values.rounds),
-  inputBytes: Number(values['input-mb']) * 1e6,
-  largestBytes: Number(values['largest-mb']) * 1e6,
-  recordCount: Number(values.records),
-  bin: fileURLToPath(new URL('../bin/run.js', import.meta.url)),
-};
 
 const SECTIONS = {
   limits: { title: 'Beside the limit', run: commandLimits },
@@ -51,8 +31,22 @@ const SECTIONS = {
   size: { title: 'Cost against the size of the log', run: againstSize },
 };
 
+/** @returns undefined where only help was asked for, or the command line is wrong; it is said then */
+function settingsFromCommandLine() {
+  const sections = Object.keys(SECTIONS);
+  try {
+    const options = readOptions(process.argv.slice(2), { sections, isQuick });
+    if (!options.help) return options;
+    console.log(usage(sections));
+  } catch (error) {
+    console.error(`${error.message}. --help lists what there is.`);
+    process.exitCode = WRONG_USAGE;
+  }
+  return undefined;
+}
+
 /** Runs one section and returns it as text; its plots are written where results are. */
-async function measure({ run }) {
+async function measure({ run }, settings) {
   const load = loadavg()[0].toFixed(1);
   const { rows, tables = [{ rows }], note, plots = [] } = await run(settings);
   const parts = [
@@ -69,22 +63,36 @@ async function measure({ run }) {
   return parts.join('\n\n');
 }
 
-try {
-  for (const [name, section] of Object.entries(SECTIONS)) {
-    if (values.only !== undefined && values.only !== name) continue;
-    const { title } = section;
-    const startedAt = Date.now();
-    console.error(`… ${title}`);
-    const part = await measure(section);
-    console.log(`## ${title}\n\n${part}\n`);
-    console.error(`  took ${Math.round((Date.now() - startedAt) / 1000)} s`);
-    if (isQuick) continue;
-    updateSection(new URL('bench.md', DOCS), {
-      titles: Object.values(SECTIONS).map((each) => each.title),
-      title,
-      part,
-    });
+async function measureAll({ rounds, only, directory: parent, ...options }) {
+  const directory = mkdtempSync(join(parent, 'fastqueue-bench-'));
+  const settings = {
+    directory,
+    rounds,
+    inputBytes: options['input-mb'] * 1e6,
+    largestBytes: options['largest-mb'] * 1e6,
+    recordCount: options.records,
+    bin: fileURLToPath(new URL('../bin/run.js', import.meta.url)),
+  };
+  try {
+    for (const [name, section] of Object.entries(SECTIONS)) {
+      if (only !== undefined && only !== name) continue;
+      const { title } = section;
+      const startedAt = Date.now();
+      console.error(`… ${title}`);
+      const part = await measure(section, settings);
+      console.log(`## ${title}\n\n${part}\n`);
+      console.error(`  took ${Math.round((Date.now() - startedAt) / 1000)} s`);
+      if (isQuick) continue;
+      updateSection(new URL('bench.md', DOCS), {
+        titles: Object.values(SECTIONS).map((each) => each.title),
+        title,
+        part,
+      });
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
   }
-} finally {
-  rmSync(directory, { recursive: true, force: true });
 }
+
+const options = settingsFromCommandLine();
+if (options !== undefined) await measureAll(options);
