@@ -10,9 +10,10 @@ import { readOptions, usage } from './lib/options.js';
 import { markdownTable, updateSection } from './lib/report.js';
 import { againstSize } from './sections/against-size.js';
 import { compact } from './sections/compact.js';
-import { commandLimits, recordSizes } from './sections/limits.js';
 import { latency } from './sections/latency.js';
+import { limits } from './sections/limits.js';
 import { serve } from './sections/serve.js';
+import { sizes } from './sections/sizes.js';
 import { startUp } from './sections/start-up.js';
 import { stores } from './sections/stores.js';
 
@@ -20,16 +21,8 @@ const DOCS = new URL('../docs/', import.meta.url);
 const WRONG_USAGE = 2;
 const isQuick = process.env.FASTQUEUE_BENCH === 'quick';
 
-const SECTIONS = {
-  limits: { title: 'Beside the limit', run: commandLimits },
-  sizes: { title: 'Record and batch sizes', run: recordSizes },
-  stores: { title: 'Beside other stores', run: stores },
-  latency: { title: 'One record', run: latency },
-  serve: { title: 'Over HTTP', run: serve },
-  'start-up': { title: 'Start-up', run: startUp },
-  compact: { title: 'Merging segments', run: compact },
-  size: { title: 'Cost against the size of the log', run: againstSize },
-};
+/** In the order of the page. Each measures numbers, and makes its tables and its plot of nothing else. */
+const SECTIONS = { limits, sizes, stores, latency, serve, 'start-up': startUp, compact, size: againstSize };
 
 /** @returns undefined where only help was asked for, or the command line is wrong; it is said then */
 function settingsFromCommandLine() {
@@ -45,20 +38,24 @@ function settingsFromCommandLine() {
   return undefined;
 }
 
-/** Runs one section and returns it as text; its plots are written where results are. */
-async function measure({ run }, settings) {
+/** Runs one section and returns it as text; its plot is written where results are. */
+async function partOf(name, settings) {
+  const { measure, report } = SECTIONS[name];
   const load = loadavg()[0].toFixed(1);
-  const { rows, tables = [{ rows }], note, plots = [] } = await run(settings);
+  const results = await measure(settings);
+  const { tables, note, plot } = report(results);
+  const { rounds = settings.rounds } = results;
   const parts = [
-    `${note} ${settings.rounds} rounds over ${settings.inputBytes / 1e6} MB of input where it is not said otherwise; ${load} processes wanted the ${cpus().length} processors before it began.`,
+    `${note} ${rounds} rounds over ${settings.inputBytes / 1e6} MB of input where it is not said otherwise; ${load} processes wanted the ${cpus().length} processors before it began.`,
   ];
-  for (const { caption, rows: tableRows } of tables) {
+  for (const { caption, rows } of tables) {
     if (caption !== undefined) parts.push(caption);
-    parts.push(markdownTable(tableRows));
+    parts.push(markdownTable(rows));
   }
-  for (const { file, title, svg } of plots) {
-    if (!isQuick) writeFileSync(new URL(file, DOCS), svg);
-    parts.push(`![${title}](${file})`);
+  if (plot !== undefined) {
+    const file = `bench-${name}.svg`;
+    if (!isQuick) writeFileSync(new URL(file, DOCS), plot.svg);
+    parts.push(`![${plot.title}](${file})`);
   }
   return parts.join('\n\n');
 }
@@ -74,20 +71,16 @@ async function measureAll({ rounds, only, directory: parent, ...options }) {
     bin: fileURLToPath(new URL('../bin/run.js', import.meta.url)),
   };
   try {
-    for (const [name, section] of Object.entries(SECTIONS)) {
+    for (const [name, { title }] of Object.entries(SECTIONS)) {
       if (only !== undefined && only !== name) continue;
-      const { title } = section;
       const startedAt = Date.now();
       console.error(`… ${title}`);
-      const part = await measure(section, settings);
+      const part = await partOf(name, settings);
       console.log(`## ${title}\n\n${part}\n`);
       console.error(`  took ${Math.round((Date.now() - startedAt) / 1000)} s`);
       if (isQuick) continue;
-      updateSection(new URL('bench.md', DOCS), {
-        titles: Object.values(SECTIONS).map((each) => each.title),
-        title,
-        part,
-      });
+      const titles = Object.values(SECTIONS).map((section) => section.title);
+      updateSection(new URL('bench.md', DOCS), { titles, title, part });
     }
   } finally {
     rmSync(directory, { recursive: true, force: true });

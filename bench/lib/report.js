@@ -1,4 +1,4 @@
-/** Results as text: tables, the machine in figures, and a plot. */
+/** Results as text: tables, and the machine in figures, on a page of sections. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 
@@ -8,7 +8,7 @@ export function markdownTable(rows) {
   return [
     line(heads),
     line(heads.map(() => '---')),
-    ...rows.map((row) => line(heads.map((head) => row[head] ?? ''))),
+    ...rows.map((row) => line(heads.map((head) => (row[head] ?? '').replaceAll('|', '\\|')))),
   ].join('\n');
 }
 
@@ -44,4 +44,7 @@ function readSections(page) {
 
 export const fixed = (value, digits = 2) => value.toFixed(digits);
 
-export const verdict = (isMet) => (isMet ? 'met' : '**not met**');
+export const metOrNot = (isMet) => (isMet ? 'met' : 'not met');
+
+/** The same for a table, where what is not met stands out. */
+export const verdict = (isMet) => (isMet ? metOrNot(isMet) : `**${metOrNot(isMet)}**`);

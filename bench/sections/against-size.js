@@ -2,6 +2,7 @@
 import { appendFileSync, readdirSync, rmSync } from 'node:fs';
 import { linesFile } from '../lib/input.js';
 import { inTurn, median, peakMegabytes, seconds } from '../lib/measure.js';
+import { linePlot } from '../lib/plot.js';
 import { fixed, verdict } from '../lib/report.js';
 
 const STEPS = [1e6, 1e7, 1e8, 1e9, 1e10];
@@ -14,7 +15,10 @@ const FLAT_MS = 5;
 
 const MEMORY_LIMIT_MB = 160;
 
-export async function againstSize({ directory, rounds, largestBytes, bin }) {
+export const againstSize = { title: 'Cost against the size of the log', measure, report };
+
+async function measure({ directory, rounds: fewRounds, largestBytes, bin }) {
+  const rounds = fewRounds * 2;
   const data = `${directory}/data`;
   const node = `'${process.execPath}' '${bin}'`;
   const points = [];
@@ -39,7 +43,7 @@ export async function againstSize({ directory, rounds, largestBytes, bin }) {
         open: { prepare, run: commands.open() },
         show: { run: commands.show() },
       },
-      rounds * 2,
+      rounds,
     );
     prepare();
     for (const [name, command] of Object.entries(commands).reverse()) memory[name] = peak(command());
@@ -47,19 +51,7 @@ export async function againstSize({ directory, rounds, largestBytes, bin }) {
     points.push({ bytes, memory, ...ms });
   }
   rmSync(data, { recursive: true, force: true });
-  const plot = {
-    file: 'bench-size.svg',
-    title: 'Milliseconds against the size of the log',
-    svg: sizePlot(points),
-  };
-  return {
-    tables: [
-      { caption: 'Milliseconds of whole commands, start-up included:', rows: timeRows(points) },
-      { caption: `Peak memory in MB, of which there may be ${MEMORY_LIMIT_MB}:`, rows: memoryRows(points) },
-    ],
-    plots: [plot],
-    note: 'The crash is half a batch behind the mark of the active segment. Nothing may take longer in a larger log.',
-  };
+  return { rounds, points };
 }
 
 const WHATS = {
@@ -70,8 +62,33 @@ const WHATS = {
   produce: 'produce, from a file',
 };
 
+const TIMED = ['first', 'open', 'show', 'bare'];
+
+function report({ points }) {
+  const title = 'Milliseconds against the size of the log';
+  return {
+    tables: [
+      { caption: 'Milliseconds of whole commands, start-up included:', rows: timeRows(points) },
+      { caption: `Peak memory in MB, of which there may be ${MEMORY_LIMIT_MB}:`, rows: memoryRows(points) },
+    ],
+    plot: {
+      title,
+      svg: linePlot({
+        title,
+        x: {
+          axis: 'size of the log',
+          ticks: points.map(({ bytes }) => ({ value: bytes, name: sizeName(bytes) })),
+        },
+        yAxis: 'milliseconds',
+        series: TIMED.map((name) => ({ name: WHATS[name], values: points.map((point) => point[name]) })),
+      }),
+    },
+    note: 'The crash is half a batch behind the mark of the active segment. Nothing may take longer in a larger log.',
+  };
+}
+
 function timeRows(points) {
-  return ['first', 'open', 'show', 'bare'].map((name) => {
+  return TIMED.map((name) => {
     const more = points.at(-1)[name] - points[0][name] - (points.at(-1).bare - points[0].bare);
     return {
       what: WHATS[name],
@@ -100,41 +117,3 @@ function tearTail(topicDirectory) {
 }
 
 const sizeName = (bytes) => (bytes >= 1e9 ? `${bytes / 1e9} GB` : `${bytes / 1e6} MB`);
-
-const LINES = [
-  { key: 'first', colour: '#1f77b4' },
-  { key: 'open', colour: '#d62728' },
-  { key: 'show', colour: '#2ca02c' },
-  { key: 'bare', colour: '#7f7f7f' },
-];
-
-/** Milliseconds against bytes, the latter on a logarithmic axis. */
-function sizePlot(points) {
-  const [width, height, left, top, bottom] = [720, 360, 60, 20, 50];
-  const highest =
-    Math.ceil(Math.max(...points.flatMap((point) => LINES.map(({ key }) => point[key]))) / 50) * 50;
-  const x = (bytes) => left + ((Math.log10(bytes) - 6) / 4) * (width - left - 20);
-  const y = (ms) => height - bottom - (ms / highest) * (height - bottom - top);
-  const text = (at, content, anchor = 'middle') =>
-    `<text x="${at.x.toFixed(0)}" y="${at.y.toFixed(0)}" text-anchor="${anchor}">${content}</text>`;
-  const grid = Array.from({ length: highest / 50 + 1 }, (_, step) => step * 50).map(
-    (ms) =>
-      `<path d="M${left} ${y(ms).toFixed(1)}H${width - 20}" stroke="#ddd"/>${text({ x: left - 8, y: y(ms) + 4 }, ms, 'end')}`,
-  );
-  const names = points.map(({ bytes }) => text({ x: x(bytes), y: height - bottom + 18 }, sizeName(bytes)));
-  const series = LINES.map(({ key, colour }, number) => {
-    const path = points.map((point) => `${x(point.bytes).toFixed(1)},${y(point[key]).toFixed(1)}`).join(' ');
-    const legend = { x: left + number * 170, y: height - 10 };
-    return (
-      `<polyline points="${path}" fill="none" stroke="${colour}" stroke-width="2"/>` +
-      `<rect x="${legend.x}" y="${legend.y - 9}" width="10" height="10" fill="${colour}"/>` +
-      text({ x: legend.x + 15, y: legend.y }, WHATS[key], 'start')
-    );
-  });
-  return (
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" ` +
-    `font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="#fff"/>` +
-    `${[...grid, ...names, ...series].join('\n')}\n` +
-    `${text({ x: 8, y: 14 }, 'milliseconds', 'start')}</svg>\n`
-  );
-}

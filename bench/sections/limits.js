@@ -3,13 +3,70 @@ import { rmSync, statSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { linesFile } from '../lib/input.js';
 import { inTurn, median, peakMegabytes, seconds, speedRatio } from '../lib/measure.js';
-import { fixed, verdict } from '../lib/report.js';
+import { barPlot } from '../lib/plot.js';
+import { fixed, metOrNot, verdict } from '../lib/report.js';
 
 const LINE_BYTES = 100;
 const MEMORY_LIMIT_MB = 160;
 
-/** Rows of the bars that have one. */
-export async function commandLimits({ directory, rounds, inputBytes, bin }) {
+const MEGABYTES = { name: 'MB/s', bytes: 1e6, digits: 0 };
+const GIGABYTES = { name: 'GB/s', bytes: 1e9, digits: 2 };
+
+/** What is measured, what limits it (`as` is its contender's name), and what is wanted of which of its figures. */
+const SPEEDS = {
+  file: {
+    what: 'produce from a file',
+    limit: 'dd oflag=dsync',
+    unit: MEGABYTES,
+    as: 'dd',
+    bar: '≥ 0.8',
+    wanted: { of: 'ratio', least: 0.8 },
+  },
+  pipe: {
+    what: 'produce from a pipe',
+    limit: 'cat | dd',
+    unit: MEGABYTES,
+    as: 'catDd',
+    bar: '≥ 0.6',
+    wanted: { of: 'ratio', least: 0.6 },
+  },
+  consume: {
+    what: 'consume to a pipe',
+    limit: 'cat | cat',
+    unit: MEGABYTES,
+    as: 'cat',
+    bar: '≥ 5 million records/s',
+    wanted: { of: 'recordsPerSecond', least: 5e6 },
+  },
+  verify: {
+    what: 'verify, one thread',
+    limit: 'zlib.crc32 alone',
+    unit: GIGABYTES,
+    as: 'crc',
+    bar: '≥ 1.2 GB/s',
+    wanted: { of: 'bytesPerSecond', least: 1.2e9 },
+  },
+  inspect: {
+    what: 'inspect-segment',
+    limit: 'zlib.crc32 alone',
+    unit: GIGABYTES,
+    as: 'crc',
+    bar: '',
+  },
+  verifyAll: {
+    what: `verify, ${cpus().length} threads over segments`,
+    limit: 'the same with one thread',
+    unit: GIGABYTES,
+    as: 'verifyOne',
+    bar: 'scales',
+  },
+};
+
+const PEAKS = { file: 'produce, file', pipe: 'produce, pipe', consume: 'consume', verify: 'verify' };
+
+export const limits = { title: 'Beside the limit', measure, report };
+
+async function measure({ directory, rounds, inputBytes, bin }) {
   const input = linesFile(directory, { lineBytes: LINE_BYTES, totalBytes: inputBytes });
   const data = `${directory}/data`;
   const other = `${directory}/other`;
@@ -31,10 +88,11 @@ export async function commandLimits({ directory, rounds, inputBytes, bin }) {
     },
     rounds,
   );
+  const peaks = {};
   fresh();
-  const filePeak = peakMegabytes(`${node} produce t ${input.path} -d ${data} --ack none`, directory);
+  peaks.file = peakMegabytes(`${node} produce t ${input.path} -d ${data} --ack none`, directory);
   fresh();
-  const pipePeak = peakMegabytes(`cat ${input.path} | ${node} produce t -d ${data} --ack none`, directory);
+  peaks.pipe = peakMegabytes(`cat ${input.path} | ${node} produce t -d ${data} --ack none`, directory);
   const store = `${data}/t/00000000000000000000.store`;
   const storeBytes = statSync(store).size;
   // The same records in segments, for several threads.
@@ -44,7 +102,6 @@ export async function commandLimits({ directory, rounds, inputBytes, bin }) {
     {
       cat: { run: `cat ${input.path} | cat` },
       consume: { run: `${node} consume t -d ${data} | cat` },
-      catStore: { run: `cat ${store} | cat` },
       crc: {
         run: `'${process.execPath}' '${new URL('../lib/checksum.js', import.meta.url).pathname}' ${store}`,
       },
@@ -55,134 +112,84 @@ export async function commandLimits({ directory, rounds, inputBytes, bin }) {
     },
     rounds,
   );
-  const consumePeak = peakMegabytes(`${node} consume t -d ${data} | cat`, directory);
-  const verifyPeak = peakMegabytes(`${node} verify parts -d ${data}`, directory);
-  const fileRatio = speedRatio(writing, 'file', 'dd');
-  const pipeRatio = speedRatio(writing, 'pipe', 'catDd');
-  const consumeRate = input.count / median(reading.consume);
-  const megabytes = (times) => `${fixed(inputBytes / 1e6 / median(times), 0)} MB/s`;
-  const rows = [
-    row(
-      'produce from a file',
-      megabytes(writing.file),
-      `dd oflag=dsync ${megabytes(writing.dd)}`,
-      fileRatio,
-      0.8,
-    ),
-    row(
-      'produce from a pipe',
-      megabytes(writing.pipe),
-      `cat \\| dd ${megabytes(writing.catDd)}`,
-      pipeRatio,
-      0.6,
-    ),
-    {
-      ...row(
-        'consume to a pipe',
-        megabytes(reading.consume),
-        `cat \\| cat ${megabytes(reading.cat)}`,
-        speedRatio(reading, 'consume', 'cat'),
-        0,
-      ),
-      bar: '≥ 5 million records/s',
-      result: `${fixed(consumeRate / 1e6)} million records/s: ${verdict(consumeRate >= 5e6)}`,
-    },
-  ];
-  for (const name of ['verify', 'inspect']) {
-    const rate = storeBytes / median(reading[name]) / 1e9;
-    rows.push({
-      ...row(
-        name === 'verify' ? 'verify, one thread' : 'inspect-segment',
-        `${fixed(rate)} GB/s`,
-        `zlib.crc32 alone ${fixed(storeBytes / median(reading.crc) / 1e9)} GB/s`,
-        speedRatio(reading, name, 'crc'),
-        0,
-      ),
-      bar: name === 'verify' ? '≥ 1.2 GB/s' : '',
-      result: name === 'verify' ? verdict(rate >= 1.2) : '',
-    });
+  peaks.consume = peakMegabytes(`${node} consume t -d ${data} | cat`, directory);
+  peaks.verify = peakMegabytes(`${node} verify parts -d ${data}`, directory);
+  const speeds = {};
+  for (const [name, { as }] of Object.entries(SPEEDS)) {
+    const isWriting = name in writing;
+    const times = isWriting ? writing : reading;
+    const byteCount = isWriting || name === 'consume' ? inputBytes : storeBytes;
+    speeds[name] = {
+      bytesPerSecond: byteCount / median(times[name]),
+      recordsPerSecond: input.count / median(times[name]),
+      limitBytesPerSecond: byteCount / median(times[as]),
+      ratio: speedRatio(times, name, as),
+    };
   }
-  rows.push({
-    what: `verify, ${cpus().length} threads over segments`,
-    measured: `${fixed(storeBytes / median(reading.verifyAll) / 1e9)} GB/s`,
-    limit: 'the same with one thread',
-    ratio: fixed(speedRatio(reading, 'verifyAll', 'verifyOne')),
-    bar: 'scales',
-    result: '',
-  });
-  for (const [what, peak] of [
-    ['produce, file', filePeak],
-    ['produce, pipe', pipePeak],
-    ['consume', consumePeak],
-    ['verify', verifyPeak],
-  ]) {
-    rows.push({
-      what: `memory: ${what}`,
-      measured: `${fixed(peak, 0)} MB`,
-      limit: '',
-      ratio: '',
-      bar: `≤ ${MEMORY_LIMIT_MB} MB`,
-      result: verdict(peak <= MEMORY_LIMIT_MB),
-    });
-  }
+  return { rounds, speeds, peaks };
+}
+
+function report({ speeds, peaks }) {
+  const results = Object.entries(SPEEDS).map(([name, asked]) => ({ ...asked, ...speeds[name] }));
+  const title = 'Speed as a share of what limits it';
   return {
-    rows,
+    tables: [
+      {
+        rows: [
+          ...results.map(speedRow),
+          ...Object.entries(PEAKS).map(([name, what]) => memoryRow(what, peaks[name])),
+        ],
+      },
+    ],
+    plot: {
+      title,
+      svg: barPlot({
+        title,
+        series: ['met, or nothing wanted'],
+        panels: [{ axis: 'times as fast as the limit', rows: results.map(plotRow) }],
+      }),
+    },
     note: 'Lines of 100 bytes, every batch synced; seconds are those of whole processes, start-up included.',
   };
 }
 
-function row(what, measured, limit, ratio, bar) {
+function speedRow(result) {
+  const { what, unit, limit, as, ratio, bar } = result;
+  const rate = (bytesPerSecond) => `${fixed(bytesPerSecond / unit.bytes, unit.digits)} ${unit.name}`;
+  const ofRecords = `${fixed(result.recordsPerSecond / 1e6)} million records/s: `;
+  const isOfRecords = result.wanted?.of === 'recordsPerSecond';
   return {
     what,
-    measured,
-    limit,
+    measured: rate(result.bytesPerSecond),
+    limit: as === 'verifyOne' ? limit : `${limit} ${rate(result.limitBytesPerSecond)}`,
     ratio: fixed(ratio),
-    bar: bar > 0 ? `≥ ${bar}` : '',
-    result: bar > 0 ? verdict(ratio >= bar) : '',
+    bar,
+    result: result.wanted === undefined ? '' : `${isOfRecords ? ofRecords : ''}${verdict(isMet(result))}`,
   };
 }
 
-/** produce and consume at other record sizes, and produce at other batch sizes. */
-export async function recordSizes({ directory, rounds, inputBytes, bin }) {
-  const data = `${directory}/data`;
-  const node = `'${process.execPath}' '${bin}'`;
-  const fresh = () => {
-    rmSync(data, { recursive: true, force: true });
-  };
-  const rows = [];
-  for (const lineBytes of [16, 100, 1024, 65_536]) {
-    const input = linesFile(directory, { lineBytes, totalBytes: inputBytes / 2 });
-    const times = await inTurn(
-      {
-        produce: { prepare: fresh, run: `${node} produce t ${input.path} -d ${data} --ack none` },
-        consume: { run: `${node} consume t -d ${data} | cat` },
-      },
-      Math.min(rounds, 3),
-    );
-    rows.push(rates(`lines of ${lineBytes} bytes`, input, times));
-    if (lineBytes !== LINE_BYTES) rmSync(input.path);
-  }
-  const input = linesFile(directory, { lineBytes: LINE_BYTES, totalBytes: inputBytes / 2 });
-  for (const [name, batch] of [
-    ['64 KiB', '64KiB'],
-    ['1 MiB', '1MiB'],
-    ['8 MiB', '8MiB'],
-  ]) {
-    const run = `${node} produce t ${input.path} -d ${data} --ack none --batch-bytes ${batch}`;
-    const times = await inTurn({ produce: { prepare: fresh, run } }, Math.min(rounds, 3));
-    rows.push(rates(`batches of ${name}`, input, times));
-  }
-  fresh();
+const isMet = (result) => result[result.wanted.of] >= result.wanted.least;
+
+function memoryRow(what, peak) {
   return {
-    rows,
-    note: 'Whole processes, start-up included. Batches of one record are in "One record" below.',
+    what: `memory: ${what}`,
+    measured: `${fixed(peak, 0)} MB`,
+    limit: '',
+    ratio: '',
+    bar: `≤ ${MEMORY_LIMIT_MB} MB`,
+    result: verdict(peak <= MEMORY_LIMIT_MB),
   };
 }
 
-function rates(what, { count, lineBytes }, { produce, consume }) {
-  const rate = (times) =>
-    times === undefined
-      ? ''
-      : `${fixed(count / median(times) / 1e6, 3)} M records/s, ${fixed((count * lineBytes) / median(times) / 1e6, 0)} MB/s`;
-  return { what, produce: rate(produce), consume: rate(consume) };
+/** The mark stands at the ratio that there would be if the figure were what is wanted of it. */
+function plotRow(result) {
+  const { what, limit, ratio, bar, wanted } = result;
+  const label = `${fixed(ratio)} of ${limit}`;
+  if (wanted === undefined) return { name: what, bars: [{ series: 0, value: ratio, label }] };
+  const asked = {
+    label: `${label}; ${bar}: ${metOrNot(isMet(result))}`,
+    wanted: (ratio * wanted.least) / result[wanted.of],
+    isMet: isMet(result),
+  };
+  return { name: what, bars: [{ series: 0, value: ratio, ...asked }] };
 }

@@ -2,13 +2,13 @@
  * `fastqueue serve` under the load of autocannon, in turn with a bare node:http server that discards the same bodies; a
  * large request against `produce`; and a large topic read back as NDJSON.
  */
-import autocannon from 'autocannon';
 import { readFileSync, rmSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { linesFile } from '../lib/input.js';
-import { median, seconds } from '../lib/measure.js';
-import { fixed, verdict } from '../lib/report.js';
+import { inTurn, median, seconds, speedRatio } from '../lib/measure.js';
+import { barPlot } from '../lib/plot.js';
+import { fixed, metOrNot, verdict } from '../lib/report.js';
 import { fetchWhole, startServer } from '../lib/servers.js';
 
 const BARE = fileURLToPath(new URL('../lib/bare-server.js', import.meta.url));
@@ -18,39 +18,40 @@ const SECONDS_PER_RUN = 3;
 const LINES_PER_REQUEST = 100_000;
 const PAGE = '/topics/big/messages?limit=10000&max_bytes=32MiB';
 
-/** Every column, in its order. */
-const EMPTY_ROW = {
-  what: '',
-  measured: '',
-  'p50 ms': '',
-  'p99 ms': '',
-  'records per sync': '',
-  ratio: '',
-  bar: '',
-};
+const MOST_READING_ROUNDS = 3;
 
-export async function serve({ directory, rounds, inputBytes, bin }) {
+/** At the most connections, of what the bare server does. */
+const POSTING_RATIO = 0.8;
+/** Of what `produce` stores. */
+const LARGE_RATIO = 0.5;
+const READING_MB_PER_SECOND = 100;
+const MEMORY_LIMIT_MB = 160;
+
+export const serve = { title: 'Over HTTP', measure, report };
+
+async function measure({ directory, rounds, inputBytes, bin }) {
   const data = `${directory}/data`;
   rmSync(data, { recursive: true, force: true });
-  const rows = [];
   const bare = await startServer([BARE]);
   const server = await startServer([bin, 'serve', '--port', '0', '-d', data]);
+  const posts = [];
+  let large;
   try {
-    for (const connections of CONNECTIONS)
-      rows.push(...(await posting({ bare, server, connections, rounds })));
-    rows.push(await oneLargeRequest({ server, directory, bin, rounds, inputBytes }));
+    for (const connections of CONNECTIONS) posts.push(await posting({ bare, server, connections, rounds }));
+    large = await oneLargeRequest({ server, directory, bin, rounds, inputBytes });
   } finally {
     await bare.stop();
     await server.stop();
   }
-  rows.push(...(await readingBack({ data, directory, bin, rounds, inputBytes })));
+  const reading = await readingBack({
+    data,
+    directory,
+    bin,
+    rounds: Math.min(rounds, MOST_READING_ROUNDS),
+    inputBytes,
+  });
   rmSync(data, { recursive: true, force: true });
-  return {
-    rows: rows.map((row) => ({ ...EMPTY_ROW, ...row })),
-    note:
-      `POSTs of 100 bytes, each answered once it is synced, for ${SECONDS_PER_RUN} s at a time. The bare server reads and discards ` +
-      'the same bodies and answers 201 with nothing. Load generator and server share the processors.',
-  };
+  return { posts, large, reading };
 }
 
 async function posting({ bare, server, connections, rounds }) {
@@ -67,27 +68,23 @@ async function posting({ bare, server, connections, rounds }) {
     }
   }
   const after = await batchCounts(server);
-  const ratio = median(rates.server.map((rate, round) => rate / rates.bare[round]));
-  const perSync = (after.records - before.records) / (after.batches - before.batches);
-  const row = (what, name) => ({
-    what,
-    measured: `${fixed(median(rates[name]), 0)} requests/s`,
-    'p50 ms': fixed(median(times[name].map((each) => percentile(each, 0.5))), 2),
-    'p99 ms': fixed(median(times[name].map((each) => percentile(each, 0.99))), 2),
+  const figures = (name) => ({
+    requestsPerSecond: median(rates[name]),
+    p50Ms: median(times[name].map((each) => percentile(each, 0.5))),
+    p99Ms: median(times[name].map((each) => percentile(each, 0.99))),
   });
-  return [
-    row(`bare node:http, ${connections} connections`, 'bare'),
-    {
-      ...row(`serve, ${connections} connections`, 'server'),
-      'records per sync': fixed(perSync, 1),
-      ratio: fixed(ratio),
-      bar: connections === 64 ? `≥ 0.8: ${verdict(ratio >= 0.8)}` : '',
-    },
-  ];
+  return {
+    connections,
+    bare: figures('bare'),
+    server: figures('server'),
+    recordsPerSync: (after.records - before.records) / (after.batches - before.batches),
+    ratio: median(rates.server.map((rate, round) => rate / rates.bare[round])),
+  };
 }
 
 /** Requests per second and the milliseconds of each. @throws Error where one was answered with anything but 201 */
 async function load(url, { connections, duration }) {
+  const { default: autocannon } = await import('autocannon');
   const milliseconds = [];
   const running = autocannon({
     url: `${url}/topics/load/messages`,
@@ -123,12 +120,10 @@ async function oneLargeRequest({ server, directory, bin, rounds, inputBytes }) {
   );
   const input = linesFile(directory, { lineBytes: 100, totalBytes: inputBytes });
   const other = `${directory}/other`;
-  const ratios = [];
-  const rates = { produce: [], request: [] };
-  for (let round = 0; round < rounds; round++) {
+  const anew = () => {
     rmSync(other, { recursive: true, force: true });
-    const produced = seconds(`'${process.execPath}' '${bin}' produce t ${input.path} -d ${other} --ack none`);
-    rates.produce.push(input.count / produced);
+  };
+  const post = async () => {
     const requests = [];
     for (let number = 0; number < 5; number++) {
       const start = process.hrtime.bigint();
@@ -139,16 +134,16 @@ async function oneLargeRequest({ server, directory, bin, rounds, inputBytes }) {
       });
       requests.push(Number(process.hrtime.bigint() - start) / 1e9);
     }
-    rates.request.push(LINES_PER_REQUEST / median(requests));
-    ratios.push(rates.request.at(-1) / rates.produce.at(-1));
-  }
-  rmSync(other, { recursive: true, force: true });
-  const millions = (values) => `${fixed(median(values) / 1e6)} M records/s`;
+    return median(requests);
+  };
+  const produce = `'${process.execPath}' '${bin}' produce t ${input.path} -d ${other} --ack none`;
+  const times = await inTurn({ produce: { prepare: anew, run: produce }, request: { run: post } }, rounds);
+  anew();
   return {
-    what: `one NDJSON request of ${LINES_PER_REQUEST} records; produce: ${millions(rates.produce)}`,
-    measured: millions(rates.request),
-    ratio: fixed(median(ratios)),
-    bar: `≥ 0.5: ${verdict(median(ratios) >= 0.5)}`,
+    rounds,
+    producePerSecond: input.count / median(times.produce),
+    requestPerSecond: LINES_PER_REQUEST / median(times.request),
+    ratio: (speedRatio(times, 'request', 'produce') * LINES_PER_REQUEST) / input.count,
   };
 }
 
@@ -160,7 +155,7 @@ async function readingBack({ data, directory, bin, rounds, inputBytes }) {
   const agent = new Agent({ keepAlive: true });
   const rates = [];
   try {
-    for (let round = 0; round < Math.min(rounds, 3); round++) {
+    for (let round = 0; round < rounds; round++) {
       let byteCount = 0;
       let path = PAGE;
       const start = process.hrtime.bigint();
@@ -177,21 +172,120 @@ async function readingBack({ data, directory, bin, rounds, inputBytes }) {
       }
       rates.push(byteCount / 1e6 / (Number(process.hrtime.bigint() - start) / 1e9));
     }
-    const peak = server.peakMegabytes();
-    return [
-      {
-        what: `NDJSON of a topic of ${inputBytes / 1e6} MB, 10,000 records a request`,
-        measured: `${fixed(median(rates), 0)} MB/s`,
-        bar: `≥ 100 MB/s: ${verdict(median(rates) >= 100)}`,
-      },
-      {
-        what: 'memory of serve after that, at its peak',
-        measured: `${fixed(peak, 0)} MB`,
-        bar: `≤ 160 MB: ${verdict(peak <= 160)}`,
-      },
-    ];
+    return { rounds, byteCount: inputBytes, megabytesPerSecond: median(rates), peak: server.peakMegabytes() };
   } finally {
     agent.destroy();
     await server.stop();
   }
+}
+
+function report({ posts, large, reading }) {
+  const title = 'Requests that store one record each';
+  return {
+    tables: [{ rows: [...posts.flatMap(postRows), largeRow(large), ...readingRows(reading)] }],
+    plot: {
+      title,
+      svg: barPlot({
+        title,
+        series: ['bare node:http', 'serve'],
+        panels: [
+          { heading: 'Throughput', axis: 'requests/s', rows: posts.map(throughputRow) },
+          {
+            heading: 'Latency, the slowest of a hundred',
+            axis: 'p99, milliseconds',
+            rows: posts.map(latencyRow),
+          },
+        ],
+      }),
+    },
+    note:
+      `POSTs of 100 bytes, each answered once it is synced, for ${SECONDS_PER_RUN} s at a time. The bare server reads and discards ` +
+      'the same bodies and answers 201 with nothing. Load generator and server share the processors. The large request had ' +
+      `${large.rounds} rounds, reading back ${reading.rounds}.`,
+  };
+}
+
+/** Every column, in its order. */
+const EMPTY_ROW = {
+  what: '',
+  measured: '',
+  'p50 ms': '',
+  'p99 ms': '',
+  'records per sync': '',
+  ratio: '',
+  bar: '',
+};
+
+const isBarred = ({ connections }) => connections === CONNECTIONS.at(-1);
+
+function postRows(post) {
+  const { connections, bare, server, recordsPerSync, ratio } = post;
+  const row = (what, { requestsPerSecond, p50Ms, p99Ms }) => ({
+    ...EMPTY_ROW,
+    what: `${what}, ${connections} connections`,
+    measured: `${fixed(requestsPerSecond, 0)} requests/s`,
+    'p50 ms': fixed(p50Ms, 2),
+    'p99 ms': fixed(p99Ms, 2),
+  });
+  return [
+    row('bare node:http', bare),
+    {
+      ...row('serve', server),
+      'records per sync': fixed(recordsPerSync, 1),
+      ratio: fixed(ratio),
+      bar: isBarred(post) ? `≥ ${POSTING_RATIO}: ${verdict(ratio >= POSTING_RATIO)}` : '',
+    },
+  ];
+}
+
+function largeRow({ producePerSecond, requestPerSecond, ratio }) {
+  const millions = (perSecond) => `${fixed(perSecond / 1e6)} M records/s`;
+  return {
+    ...EMPTY_ROW,
+    what: `one NDJSON request of ${LINES_PER_REQUEST} records; produce: ${millions(producePerSecond)}`,
+    measured: millions(requestPerSecond),
+    ratio: fixed(ratio),
+    bar: `≥ ${LARGE_RATIO}: ${verdict(ratio >= LARGE_RATIO)}`,
+  };
+}
+
+function readingRows({ byteCount, megabytesPerSecond, peak }) {
+  return [
+    {
+      ...EMPTY_ROW,
+      what: `NDJSON of a topic of ${byteCount / 1e6} MB, 10,000 records a request`,
+      measured: `${fixed(megabytesPerSecond, 0)} MB/s`,
+      bar: `≥ ${READING_MB_PER_SECOND} MB/s: ${verdict(megabytesPerSecond >= READING_MB_PER_SECOND)}`,
+    },
+    {
+      ...EMPTY_ROW,
+      what: 'memory of serve after that, at its peak',
+      measured: `${fixed(peak, 0)} MB`,
+      bar: `≤ ${MEMORY_LIMIT_MB} MB: ${verdict(peak <= MEMORY_LIMIT_MB)}`,
+    },
+  ];
+}
+
+const nameOf = ({ connections }) => (connections === 1 ? '1 connection' : `${connections} connections`);
+
+/** The mark stands at the rate that there would be if the ratio were the one that is wanted. */
+function throughputRow(post) {
+  const { bare, server, ratio } = post;
+  const bar = ({ requestsPerSecond }, series) => ({
+    series,
+    value: requestsPerSecond,
+    label: fixed(requestsPerSecond, 0),
+  });
+  const isMet = ratio >= POSTING_RATIO;
+  const asked = {
+    label: `${fixed(server.requestsPerSecond, 0)}; ${fixed(ratio)} of bare, ≥ ${POSTING_RATIO}: ${metOrNot(isMet)}`,
+    wanted: (server.requestsPerSecond * POSTING_RATIO) / ratio,
+    isMet,
+  };
+  return { name: nameOf(post), bars: [bar(bare, 0), { ...bar(server, 1), ...(isBarred(post) && asked) }] };
+}
+
+function latencyRow(post) {
+  const bar = ({ p99Ms }, series) => ({ series, value: p99Ms, label: fixed(p99Ms, 2) });
+  return { name: nameOf(post), bars: [bar(post.bare, 0), bar(post.server, 1)] };
 }

@@ -4,12 +4,14 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { linesFile } from '../lib/input.js';
 import { median, seconds, speedRatio } from '../lib/measure.js';
+import { barPlot } from '../lib/plot.js';
 import { fixed, verdict } from '../lib/report.js';
 
 const LINE_BYTES = 100;
 const TIMES_BEST = 5;
 /** Servers take a fifth of the records: they need as long for them. */
 const SERVER_SHARE = 5;
+const MOST_ROUNDS = 3;
 
 const EMBEDDED = [
   { name: 'better-sqlite3, WAL, FULL', script: 'sqlite.js', promise: 'synced at every commit' },
@@ -42,29 +44,27 @@ const SERVERS = [
 ];
 
 const LIBRARY = { name: 'FastQueue, library', script: 'fastqueue.js', promise: 'synced at every append' };
-const COMMANDS = 'FastQueue, commands';
+const COMMANDS = { name: 'FastQueue, commands', promise: 'synced before the acknowledgement' };
 
-export async function stores(settings) {
-  const { recordCount } = settings;
-  const input = linesFile(settings.directory, {
-    lineBytes: LINE_BYTES,
-    totalBytes: recordCount * LINE_BYTES,
-  });
-  const few = linesFile(settings.directory, {
+export const stores = { title: 'Beside other stores', measure, report };
+
+async function measure({ recordCount, directory, rounds: mostRounds, bin }) {
+  const rounds = Math.min(mostRounds, MOST_ROUNDS);
+  const settings = { directory, rounds, bin };
+  const input = linesFile(directory, { lineBytes: LINE_BYTES, totalBytes: recordCount * LINE_BYTES });
+  const few = linesFile(directory, {
     lineBytes: LINE_BYTES,
     totalBytes: (recordCount * LINE_BYTES) / SERVER_SHARE,
   });
-  const tables = [
-    await wholeProcesses(settings, input),
-    await runningProcesses(settings, few, [LIBRARY, ...EMBEDDED]),
-    await besideServers(settings, few),
-  ];
+  const results = {
+    rounds,
+    processes: await wholeProcesses(settings, input),
+    libraries: await runningProcesses(settings, few),
+    servers: await besideServers(settings, few),
+  };
   rmSync(input.path);
   rmSync(few.path);
-  return {
-    tables,
-    note: 'Lines of 100 bytes from a file, durable in batches of about 1 MiB.',
-  };
+  return results;
 }
 
 /** Who does the same job: a file of lines in, durable; every payload out as a line, through a pipe to `cat`. */
@@ -73,7 +73,7 @@ async function wholeProcesses({ directory, rounds, bin }, input) {
   const times = { produce: {}, consume: {} };
   const jobs = [
     {
-      name: COMMANDS,
+      name: COMMANDS.name,
       produce: `'${process.execPath}' '${bin}' produce t ${input.path} -d ${place} --ack none`,
       consume: `'${process.execPath}' '${bin}' consume t -d ${place} | cat`,
     },
@@ -83,97 +83,149 @@ async function wholeProcesses({ directory, rounds, bin }, input) {
       consume: `'${process.execPath}' '${pathOf(script)}' consume - ${place} | cat`,
     })),
   ];
-  for (let round = 0; round < Math.min(rounds, 3); round++) {
+  for (let round = 0; round < rounds; round++) {
     for (const { name, produce, consume } of jobs) {
       anew(place);
-      (times.produce[name] ??= []).push(seconds(produce));
-      (times.consume[name] ??= []).push(seconds(consume));
+      note(times, name, { produce: seconds(produce), consume: seconds(consume) });
     }
   }
   rmSync(place, { recursive: true });
-  const promises = { [COMMANDS]: 'synced before the acknowledgement' };
-  for (const { name, promise } of EMBEDDED) promises[name] = promise;
-  return {
-    caption:
-      `**Whole processes**, start-up included, doing the same: ${millions(input.count)} lines of a file into an empty store; ` +
-      'then every payload as a line through a pipe to `cat`.',
-    rows: rowsOf(times, { own: COMMANDS, promises, count: input.count, isBarred: true }),
-  };
+  return figuresOf(times, [COMMANDS, ...EMBEDDED], input.count);
 }
 
 /** Inside a process that runs: payloads through each one's library, and every payload looked at. */
-async function runningProcesses({ directory, rounds }, input, contenders) {
+async function runningProcesses({ directory, rounds }, input) {
   const times = { produce: {}, consume: {} };
-  for (let round = 0; round < Math.min(rounds, 3); round++) {
-    for (const store of contenders) note(times, store.name, measure(store, input.path, directory));
+  const contenders = [LIBRARY, ...EMBEDDED];
+  for (let round = 0; round < rounds; round++) {
+    for (const store of contenders) note(times, store.name, runStore(store, input.path, directory));
   }
-  return {
-    caption: `**In a running process**, through each library: ${millions(input.count)} payloads appended a batch at a time; then every one looked at.`,
-    rows: rowsOf(times, {
-      own: LIBRARY.name,
-      promises: Object.fromEntries(contenders.map(({ name, promise }) => [name, promise])),
-      count: input.count,
-    }),
-  };
+  return figuresOf(times, contenders, input.count);
 }
 
 /** Servers are running when their clock starts; FastQueue's commands are started. */
 async function besideServers({ directory, rounds, bin }, input) {
   const place = `${directory}/store`;
-  const there = SERVERS.filter(({ needs }) => isThere(needs));
   const times = { produce: {}, consume: {} };
-  for (let round = 0; round < Math.min(rounds, 3); round++) {
-    anew(place);
-    const produce = seconds(`'${process.execPath}' '${bin}' produce t ${input.path} -d ${place} --ack none`);
-    note(times, COMMANDS, {
-      produce,
-      consume: seconds(`'${process.execPath}' '${bin}' consume t -d ${place} | cat`),
-    });
-    for (const store of there) note(times, store.name, measure(store, input.path, directory));
+  const there = SERVERS.filter(({ needs }) => isThere(needs));
+  for (let round = 0; round < rounds; round++) {
+    for (const store of [COMMANDS, ...there]) {
+      if (store !== COMMANDS) {
+        note(times, store.name, runStore(store, input.path, directory));
+        continue;
+      }
+      anew(place);
+      note(times, store.name, {
+        produce: seconds(`'${process.execPath}' '${bin}' produce t ${input.path} -d ${place} --ack none`),
+        consume: seconds(`'${process.execPath}' '${bin}' consume t -d ${place} | cat`),
+      });
+    }
   }
   rmSync(place, { recursive: true });
-  const promises = { [COMMANDS]: 'synced before the acknowledgement' };
-  for (const { name, promise } of SERVERS) promises[name] = promise;
-  const rows = rowsOf(times, { own: COMMANDS, promises, count: input.count });
-  for (const { name, needs } of SERVERS) {
-    if (!there.some((each) => each.name === name))
-      rows.push({ store: name, promise: `not measured: there is no ${needs} here` });
-  }
+  return figuresOf(times, [COMMANDS, ...there], input.count);
+}
+
+/** Records per second of each, and how many times as fast the first is: medians over the rounds. */
+function figuresOf(times, [own, ...others], count) {
+  const figures = (task, name) => ({
+    recordsPerSecond: count / median(times[task][name]),
+    ownRatio: name === own.name ? undefined : speedRatio(times[task], own.name, name),
+  });
   return {
-    caption:
-      `**Servers**, ${millions(input.count)} records. They and their clients are running when the clock starts, commands are pipelined, and of what ` +
-      "Redis sends back only line ends are counted; FastQueue's two commands are timed whole, start-up and pipe included.",
-    rows,
+    count,
+    stores: [own, ...others].map(({ name, promise }) => ({
+      name,
+      promise,
+      produce: figures('produce', name),
+      consume: figures('consume', name),
+    })),
   };
 }
 
-/** Ratios are medians over the rounds; the bar is the best of the others. */
-function rowsOf(times, { own, promises, count, isBarred = false }) {
-  const rate = (what, name) => fixed(count / median(times[what][name]) / 1e6);
-  const ratio = (what, name) => speedRatio(times[what], own, name);
-  const others = Object.keys(times.produce).filter((name) => name !== own);
-  const rows = [own, ...others].map((name) => ({
+function report({ processes, libraries, servers }) {
+  const title = 'Records per second beside other stores';
+  const panel = (heading, { count, stores: each }) => ({
+    heading: `${heading}, ${millions(count)} records`,
+    axis: 'M records/s',
+    rows: each.map(plotRow),
+  });
+  const missing = SERVERS.filter(({ name }) => !servers.stores.some((store) => store.name === name));
+  return {
+    tables: [
+      {
+        caption:
+          `**Whole processes**, start-up included, doing the same: ${millions(processes.count)} lines of a file into an empty store; ` +
+          'then every payload as a line through a pipe to `cat`.',
+        rows: [...processes.stores.map(tableRow), besideBest(processes.stores)],
+      },
+      {
+        caption: `**In a running process**, through each library: ${millions(libraries.count)} payloads appended a batch at a time; then every one looked at.`,
+        rows: libraries.stores.map(tableRow),
+      },
+      {
+        caption:
+          `**Servers**, ${millions(servers.count)} records. They and their clients are running when the clock starts, commands are pipelined, and of what ` +
+          "Redis sends back only line ends are counted; FastQueue's two commands are timed whole, start-up and pipe included.",
+        rows: [
+          ...servers.stores.map(tableRow),
+          ...missing.map(({ name, needs }) => ({
+            store: name,
+            promise: `not measured: there is no ${needs} here`,
+          })),
+        ],
+      },
+    ],
+    plot: {
+      title,
+      svg: barPlot({
+        title,
+        series: ['produce', 'consume'],
+        panels: [
+          panel('Whole processes', processes),
+          panel('In a running process', libraries),
+          panel('Servers', servers),
+        ],
+      }),
+    },
+    note: 'Lines of 100 bytes from a file, durable in batches of about 1 MiB.',
+  };
+}
+
+function tableRow({ name, promise, produce, consume }) {
+  const ratio = ({ ownRatio }) => (ownRatio === undefined ? '' : fixed(ownRatio, 1));
+  return {
     store: name,
-    promise: promises[name],
-    'produce, M records/s': rate('produce', name),
-    'FastQueue is faster by': name === own ? '' : fixed(ratio('produce', name), 1),
-    'consume, M records/s': rate('consume', name),
-    'and by': name === own ? '' : fixed(ratio('consume', name), 1),
-  }));
-  if (isBarred) {
-    const least = (what) => Math.min(...others.map((name) => ratio(what, name)));
-    const result = (what) =>
-      `${fixed(least(what), 1)}, wanted ${TIMES_BEST}: ${verdict(least(what) >= TIMES_BEST)}`;
-    rows.push({
-      store: 'beside the best of them',
-      promise: '',
-      'produce, M records/s': '',
-      'FastQueue is faster by': result('produce'),
-      'consume, M records/s': '',
-      'and by': result('consume'),
-    });
-  }
-  return rows;
+    promise,
+    'produce, M records/s': fixed(produce.recordsPerSecond / 1e6),
+    'FastQueue is faster by': ratio(produce),
+    'consume, M records/s': fixed(consume.recordsPerSecond / 1e6),
+    'and by': ratio(consume),
+  };
+}
+
+/** How much faster the first is than the best of the others. */
+function besideBest([, ...others]) {
+  const result = (task) => {
+    const least = Math.min(...others.map((store) => store[task].ownRatio));
+    return `${fixed(least, 1)}, wanted ${TIMES_BEST}: ${verdict(least >= TIMES_BEST)}`;
+  };
+  return {
+    store: 'beside the best of them',
+    promise: '',
+    'produce, M records/s': '',
+    'FastQueue is faster by': result('produce'),
+    'consume, M records/s': '',
+    'and by': result('consume'),
+  };
+}
+
+function plotRow({ name, produce, consume }) {
+  const bar = ({ recordsPerSecond }, series) => ({
+    series,
+    value: recordsPerSecond / 1e6,
+    label: fixed(recordsPerSecond / 1e6),
+  });
+  return { name, bars: [bar(produce, 0), bar(consume, 1)] };
 }
 
 function note(times, name, { produce, consume }) {
@@ -181,7 +233,7 @@ function note(times, name, { produce, consume }) {
   (times.consume[name] ??= []).push(consume);
 }
 
-function measure({ script, settings = [] }, input, directory) {
+function runStore({ script, settings = [] }, input, directory) {
   const place = `${directory}/store`;
   anew(place);
   const output = execFileSync(process.execPath, [pathOf(script), 'timed', input, place, ...settings], {
