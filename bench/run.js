@@ -65,6 +65,8 @@ async function measureAll({ rounds, only, directory: parent, ...options }) {
   const settings = {
     directory,
     rounds,
+    // For what has a bar and is soon done.
+    barredRounds: 2 * rounds - 1,
     inputBytes: options['input-mb'] * 1e6,
     largestBytes: options['largest-mb'] * 1e6,
     recordCount: options.records,

@@ -1,6 +1,7 @@
 /**
- * Runs commands in turn and compares them within one run: A B A B …, so that a machine whose speed drifts drifts for
- * both. Seconds are the whole process's, start-up included. Everything reported is a median.
+ * Runs commands in turn and compares them within one run: A B, B A, A B …, so that a machine whose speed drifts drifts for
+ * both, and neither always follows the other. Seconds are the whole process's, start-up included. Everything reported is
+ * a median.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
@@ -35,6 +36,9 @@ export function peakMegabytes(command, directory) {
   return Math.max(...readFileSync(file, 'utf8').trim().split('\n').map(Number)) / 1024;
 }
 
+/** Who goes first in one round goes last in the next. */
+export const orderOfRound = (contenders, round) => (round % 2 === 0 ? contenders : contenders.toReversed());
+
 /**
  * Runs every contender once in each round.
  *
@@ -44,7 +48,7 @@ export function peakMegabytes(command, directory) {
 export async function inTurn(contenders, rounds) {
   const times = Object.fromEntries(Object.keys(contenders).map((name) => [name, []]));
   for (let round = 0; round < rounds; round++) {
-    for (const [name, { prepare, run }] of Object.entries(contenders)) {
+    for (const [name, { prepare, run }] of orderOfRound(Object.entries(contenders), round)) {
       prepare?.();
       times[name].push(typeof run === 'string' ? seconds(run) : await run());
     }

@@ -25,8 +25,8 @@ function machine() {
 export function updateSection(page, { titles, title, part }) {
   const sections = new Map([...readSections(page), [title, part]]);
   const head =
-    '# Measurements\n\nMade by `npm run bench`. Within a section the contenders took turns, and ratios are medians over the ' +
-    `rounds; figures of different sections do not compare. ${machine()}\n`;
+    '# Measurements\n\nMade by `npm run bench`. Within a section the contenders took turns, who was first in one round was last ' +
+    `in the next, and ratios are medians over the rounds; figures of different sections do not compare. ${machine()}\n`;
   const parts = titles
     .filter((each) => sections.has(each))
     .map((each) => `## ${each}\n\n${sections.get(each).trim()}\n`);

@@ -12,7 +12,7 @@ const OPEN_FILES = 40;
 
 export const compact = { title: 'Merging segments', measure, report };
 
-async function measure({ directory, rounds, bin }) {
+async function measure({ directory, barredRounds: rounds, bin }) {
   const original = `${directory}/data`;
   const data = `${directory}/to-merge`;
   const copy = `${directory}/copy`;

@@ -1,7 +1,7 @@
 /** One record at a time: through the library against a bare write and fdatasync of the same bytes, and end to end. */
 import { closeSync, fdatasync, openSync, rmSync, writeSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { inTurn, median } from '../lib/measure.js';
+import { inTurn, median, orderOfRound } from '../lib/measure.js';
 import { fixed, verdict } from '../lib/report.js';
 
 const LIMIT = 1.2;
@@ -30,7 +30,7 @@ async function measure({ directory, rounds: fewRounds, bin }) {
   const times = { bare: [], append: [] };
   const count = COUNT * fewRounds;
   for (let number = 0; number < 2 * count; number++) {
-    for (const [name, run] of Object.entries(contenders)) {
+    for (const [name, run] of orderOfRound(Object.entries(contenders), number)) {
       const taken = await milliseconds(() => run(number));
       if (number >= count) times[name].push(taken);
     }

@@ -66,7 +66,7 @@ const PEAKS = { file: 'produce, file', pipe: 'produce, pipe', consume: 'consume'
 
 export const limits = { title: 'Beside the limit', measure, report };
 
-async function measure({ directory, rounds, inputBytes, bin }) {
+async function measure({ directory, barredRounds: rounds, inputBytes, bin }) {
   const input = linesFile(directory, { lineBytes: LINE_BYTES, totalBytes: inputBytes });
   const data = `${directory}/data`;
   const other = `${directory}/other`;

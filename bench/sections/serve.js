@@ -6,7 +6,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { linesFile } from '../lib/input.js';
-import { inTurn, median, seconds, speedRatio } from '../lib/measure.js';
+import { inTurn, median, orderOfRound, seconds, speedRatio } from '../lib/measure.js';
 import { barPlot } from '../lib/plot.js';
 import { fixed, metOrNot, verdict } from '../lib/report.js';
 import { fetchWhole, startServer } from '../lib/servers.js';
@@ -29,7 +29,7 @@ const MEMORY_LIMIT_MB = 160;
 
 export const serve = { title: 'Over HTTP', measure, report };
 
-async function measure({ directory, rounds, inputBytes, bin }) {
+async function measure({ directory, rounds, barredRounds, inputBytes, bin }) {
   const data = `${directory}/data`;
   rmSync(data, { recursive: true, force: true });
   const bare = await startServer([BARE]);
@@ -38,7 +38,7 @@ async function measure({ directory, rounds, inputBytes, bin }) {
   let large;
   try {
     for (const connections of CONNECTIONS) posts.push(await posting({ bare, server, connections, rounds }));
-    large = await oneLargeRequest({ server, directory, bin, rounds, inputBytes });
+    large = await oneLargeRequest({ server, directory, bin, rounds: barredRounds, inputBytes });
   } finally {
     await bare.stop();
     await server.stop();
@@ -61,7 +61,7 @@ async function posting({ bare, server, connections, rounds }) {
   for (const url of Object.values(contenders)) await load(url, { connections, duration: 1 });
   const before = await batchCounts(server);
   for (let round = 0; round < rounds; round++) {
-    for (const [name, url] of Object.entries(contenders)) {
+    for (const [name, url] of orderOfRound(Object.entries(contenders), round)) {
       const { rate, milliseconds } = await load(url, { connections, duration: SECONDS_PER_RUN });
       rates[name].push(rate);
       times[name].push(milliseconds);

@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { linesFile } from '../lib/input.js';
-import { median, seconds, speedRatio } from '../lib/measure.js';
+import { median, orderOfRound, seconds, speedRatio } from '../lib/measure.js';
 import { barPlot } from '../lib/plot.js';
 import { fixed, verdict } from '../lib/report.js';
 
@@ -84,7 +84,7 @@ async function wholeProcesses({ directory, rounds, bin }, input) {
     })),
   ];
   for (let round = 0; round < rounds; round++) {
-    for (const { name, produce, consume } of jobs) {
+    for (const { name, produce, consume } of orderOfRound(jobs, round)) {
       anew(place);
       note(times, name, { produce: seconds(produce), consume: seconds(consume) });
     }
@@ -98,7 +98,8 @@ async function runningProcesses({ directory, rounds }, input) {
   const times = { produce: {}, consume: {} };
   const contenders = [LIBRARY, ...EMBEDDED];
   for (let round = 0; round < rounds; round++) {
-    for (const store of contenders) note(times, store.name, runStore(store, input.path, directory));
+    for (const store of orderOfRound(contenders, round))
+      note(times, store.name, runStore(store, input.path, directory));
   }
   return figuresOf(times, contenders, input.count);
 }
@@ -109,7 +110,7 @@ async function besideServers({ directory, rounds, bin }, input) {
   const times = { produce: {}, consume: {} };
   const there = SERVERS.filter(({ needs }) => isThere(needs));
   for (let round = 0; round < rounds; round++) {
-    for (const store of [COMMANDS, ...there]) {
+    for (const store of orderOfRound([COMMANDS, ...there], round)) {
       if (store !== COMMANDS) {
         note(times, store.name, runStore(store, input.path, directory));
         continue;
