@@ -41,7 +41,8 @@ const FORMS = [JSON_MEDIA_TYPE, NDJSON_MEDIA_TYPE, EVENT_STREAM_MEDIA_TYPE, OCTE
 const PIECE_BYTES = 128 * 1024;
 
 const COMMA = Buffer.from(',');
-const NOTHING_AROUND = [Buffer.alloc(0), Buffer.alloc(0)] as const;
+const NOTHING = Buffer.alloc(0);
+const NOTHING_AROUND = [NOTHING, NOTHING] as const;
 
 export async function consume(context: ServerContext, exchange: Exchange, name: string): Promise<void> {
   const form = negotiate(exchange.request.headers.accept, FORMS);
@@ -124,7 +125,7 @@ class RangeAnswer {
       maxRecords: query.limit,
       maxBytes: query.maxBytes,
     });
-    const first = this.#body.hold(walk.next(PIECE_BYTES) ?? Buffer.alloc(0));
+    const first = this.#body.hold(walk.next(PIECE_BYTES) ?? NOTHING);
     const firstEnd = walk.nextOffset;
     await this.#walkToEnd(walk);
     const headers = this.#headers(walk.nextOffset, mediaType);
@@ -170,13 +171,13 @@ class RangeAnswer {
     if (step.type === 'gap') throw gapMet(topic.name, { offset: step.offset, next: this.#reader.nextOffset });
     const [record] = step.type === 'records' ? step.records : [];
     const headers = this.#headers(this.#reader.nextOffset, OCTETS_MEDIA_TYPE);
+    headers.push('Content-Type', OCTETS_MEDIA_TYPE);
     if (record === undefined) {
-      this.#exchange.begin(204, headers);
-      this.#exchange.response.end();
+      // An empty record has an offset and a time; no record has neither.
+      this.#exchange.send(200, headers, NOTHING);
       return;
     }
     headers.push('FastQueue-Offset', String(record.offset), 'FastQueue-Timestamp', String(record.timestamp));
-    headers.push('Content-Type', OCTETS_MEDIA_TYPE);
     const tag = this.#entityTag({
       fromOffset: record.offset,
       nextOffset: record.offset + 1,

@@ -92,13 +92,22 @@ describe('an answer of GET /topics/{topic}/messages', () => {
     }
   });
 
-  it('has 204 and nothing for the payload at the end, where an empty record is 200', async () => {
+  it('is 200 and empty as octet-stream at the end, told from an empty record by its offset and time alone', async () => {
     await server.publish('hollow', '');
-    const empty = await server.get('/topics/hollow/messages?limit=1', OCTETS);
-    expect([empty.status, empty.body.length, empty.headers['content-length']]).to.deep.equal([200, 0, '0']);
-    const atEnd = await server.get('/topics/hollow/messages?offset=end&limit=1', OCTETS);
-    expect([atEnd.status, atEnd.body.length]).to.deep.equal([204, 0]);
-    expect(offsetHeaders(atEnd)).to.deep.equal({ next: '1', start: '0', end: '1' });
+    const path = '/topics/hollow/messages?limit=1';
+    const atEnd = [`${path}&offset=end`, `${path}&offset=0:0`, `${path}&offset=end&wait=0.05`];
+    for (const asked of [path, ...atEnd]) {
+      const answer = await server.get(asked, OCTETS);
+      const { status, body, headers } = answer;
+      expect([status, body.length, headers['content-length']], asked).to.deep.equal([200, 0, '0']);
+      expect(headers['content-type'], asked).to.equal('application/octet-stream');
+      expect(offsetHeaders(answer), asked).to.include({ start: '0', end: '1' });
+      expect(nextPath(answer), asked).to.include(`offset=${asked.includes('0:0') ? '0:0' : '1'}`);
+      const ofRecord = ['fastqueue-offset', 'fastqueue-timestamp'].filter((name) => name in headers);
+      expect(ofRecord, asked).to.have.length(asked === path ? 2 : 0);
+      const head = await server.request('HEAD', asked, { headers: OCTETS });
+      expect([head.status, head.headers['content-length']], asked).to.deep.equal([200, '0']);
+    }
   });
 
   describe('headers', () => {

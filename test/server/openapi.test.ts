@@ -56,6 +56,7 @@ describe('GET /openapi.json', () => {
       headers: { ...octets, 'if-none-match': record.headers.etag as string },
     });
     await ask('GET', `${messages}?limit=1&offset=end`, accept('application/octet-stream'));
+    await ask('GET', `${messages}?offset=0:0`, accept('text/event-stream'));
     const stream = await EventStream.open(server, `${messages}?limit=1`, { 'last-event-id': '0' });
     note(`GET ${messages.replace('/t/', '/{topic}/')}`, {
       status: stream.answer.statusCode as number,

@@ -77,8 +77,14 @@ const STOPPED_HEADERS: Json = {
 };
 
 const RECORD_HEADERS: Json = {
-  'FastQueue-Offset': { description: `${OCTETS_MEDIA_TYPE} only.`, schema: { type: 'integer' } },
-  'FastQueue-Timestamp': { description: `${OCTETS_MEDIA_TYPE} only.`, schema: { type: 'integer' } },
+  'FastQueue-Offset': {
+    description: `${OCTETS_MEDIA_TYPE} only. Missing where there is no record: an empty one has it.`,
+    schema: { type: 'integer' },
+  },
+  'FastQueue-Timestamp': {
+    description: `${OCTETS_MEDIA_TYPE} only. Missing where there is no record.`,
+    schema: { type: 'integer' },
+  },
 };
 
 export const CONSUME: Json = {
@@ -138,11 +144,17 @@ export const CONSUME: Json = {
               'For ever, or to the end of the range that `offset` names. `id` is the offset, `data` a Message; `event: gap` for offsets without a record; `event: damage` or `event: problem` with a Problem ends it.',
           },
         },
-        [OCTETS_MEDIA_TYPE]: { schema: { type: 'string', description: 'With limit=1: the payload itself.' } },
+        [OCTETS_MEDIA_TYPE]: {
+          schema: {
+            type: 'string',
+            description:
+              'With limit=1: the payload itself. At the end nothing, and no FastQueue-Offset beside it.',
+          },
+        },
       },
     },
     '204': {
-      description: `At the end of the topic, as ${OCTETS_MEDIA_TYPE}. Nothing of the range is left to come, as ${EVENT_STREAM_MEDIA_TYPE}: a client need not come back.`,
+      description: `${EVENT_STREAM_MEDIA_TYPE} only: nothing of the range is left to come, and a client need not come back.`,
       headers: RANGE_HEADERS,
     },
     '304': {
