@@ -6,8 +6,10 @@ import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { spawnSync } from 'node:child_process';
-import { Sandbox } from '../cli/fastqueue.ts';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { Sandbox, seen } from '../cli/fastqueue.ts';
+import { Server } from '../server/serving.ts';
 import { describeWith } from '../support/root-tests.ts';
 
 const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url));
@@ -130,5 +132,60 @@ describeWith(['strace'], 'produce, seen by strace', () => {
       );
       expect(synced, `fsync of ${dirname(path)} after ${text}`).not.to.equal(undefined);
     }
+  });
+});
+
+/** A write that has returned is on the disk where its descriptor was opened so. */
+function isOpenForSync(calls: readonly Call[], write: Call): boolean {
+  const [, descriptor] = /^pwrite64\((\d+)</.exec(write.text)!;
+  const opening = calls.findLast(
+    ({ name, text, ended }) => name === 'openat' && text.includes(`= ${descriptor!}<`) && ended < write.begun,
+  );
+  return opening?.text.includes('O_DSYNC') === true;
+}
+
+describeWith(['strace'], 'serve, seen by strace', () => {
+  const NDJSON = { 'content-type': 'application/x-ndjson' };
+  const bodies: [string, string, Record<string, string>][] = [
+    ['one record', 'x', {}],
+    ['few lines', 'a\nb\nc', NDJSON],
+    ['many lines', `${'x'.repeat(99)}\n`.repeat(20_000), NDJSON],
+    [
+      'a document',
+      '{"records":[{"payload":"a"},{"payload":"b"}]}',
+      { 'content-type': 'application/vnd.fastqueue.records+json' },
+    ],
+  ];
+
+  it('writes the batch of a request once, syncs it, and answers behind that, whatever form the body has', async () => {
+    const sandbox = new Sandbox();
+    await sandbox.store('t', [['zero']]);
+    const server = await Server.start(sandbox);
+    const path = join(sandbox.directory, 'trace');
+    const flags = ['-f', '-y', '-s', '100', '-o', path, '-e', `trace=${CALLS}`];
+    const tracer = spawn('strace', [...flags, '-p', String(server.child.pid)]);
+    await seen(tracer.stderr, 'attached');
+    for (const [what, body, headers] of bodies)
+      expect((await server.publish('t', body, headers)).status, what).to.equal(201);
+    tracer.kill('SIGINT');
+    await once(tracer, 'close');
+    await server.stop();
+    const calls = parseTrace(readFileSync(path, 'utf8'));
+    sandbox.remove();
+    const answers = calls.filter(({ text }) => text.includes('"HTTP/1.1 201 '));
+    expect(answers).to.have.length(bodies.length);
+    let from = 0;
+    bodies.forEach(([what], at) => {
+      const { begun: until } = answers[at]!;
+      const before = calls.filter(({ begun, ended }) => begun >= from && ended < until);
+      const writes = before.filter(({ name, text }) => name === 'pwrite64' && text.includes('.store>'));
+      expect(writes, `writes of ${what}`).to.have.length(1);
+      const isSynced = before.some(
+        ({ name, text, begun }) =>
+          name === 'fdatasync' && text.includes('.store>') && begun > writes[0]!.ended,
+      );
+      expect(isSynced || isOpenForSync(calls, writes[0]!), `a sync of ${what}`).to.equal(true);
+      from = until;
+    });
   });
 });

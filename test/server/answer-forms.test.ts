@@ -212,6 +212,12 @@ describe('an answer of GET /topics/{topic}/messages', () => {
       expect(head.status).to.equal(304);
     });
 
+    it('is made of the id and the generation of the topic, and of where the range begins and ends', async () => {
+      const { id, generation } = (await server.get('/topics/ten')).json;
+      const { etag } = (await messages('?offset=3&limit=4')).headers;
+      expect(etag).to.match(new RegExp(`${String(id)}.${String(generation)}.3.7\\b`));
+    });
+
     it('differs from range to range, and from form to form', async () => {
       const tags = await Promise.all(
         [

@@ -1,8 +1,10 @@
 /** GET /topics/{topic}/messages: which records come, and what is answered beside the log. */
 import { expect } from 'chai';
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { expectProblem, NDJSON, offsetHeaders, offsetsOf } from './answers.ts';
-import { Server, type Answer } from './serving.ts';
+import { EventStream, Server, type Answer } from './serving.ts';
 
 describe('GET /topics/{topic}/messages', () => {
   const { sandbox, server } = Server.forAll();
@@ -140,6 +142,14 @@ describe('GET /topics/{topic}/messages', () => {
       expect(offsetsOf(await server.get('/topics/many/messages?limit=101'))).to.have.length(101);
     });
 
+    it('gives 1 MiB unless max_bytes says otherwise, the 16 bytes of a header counted for each record', async () => {
+      const RECORD_BYTES = 128;
+      const count = 9000;
+      await server.publishLines('counted', `${'x'.repeat(RECORD_BYTES - 16)}\n`.repeat(count));
+      const answer = await server.get('/topics/counted/messages?limit=10000');
+      expect(answer.json).to.include({ nextOffset: 1024 ** 2 / RECORD_BYTES, endOffset: count });
+    });
+
     it('gives at most max_bytes, but always one record', async () => {
       for (let number = 0; number < 8; number++) await server.publish('large', Buffer.alloc(200_000, 'x'));
       expect(offsetsOf(await server.get('/topics/large/messages'))).to.have.length.within(4, 5);
@@ -158,6 +168,22 @@ describe('GET /topics/{topic}/messages', () => {
   it('moves nothing: the same request has the same answer for ever', async () => {
     const [first, second] = [await messages('?limit=3'), await messages('?limit=3')];
     expect(second.body.equals(first.body)).to.equal(true);
+  });
+
+  it('changes no file, in whatever form it is asked', async () => {
+    await sandbox.run(['consume', 'ten', '-g', 'readers', '-n', '2']);
+    const directory = join(sandbox.dataDirectory, 'ten');
+    const files = (): string[] =>
+      readdirSync(directory, { recursive: true, encoding: 'utf8' })
+        .sort()
+        .map((name) => `${name} ${statSync(join(directory, name), { bigint: true }).mtimeNs}`);
+    const before = files();
+    for (const accept of ['application/json', 'application/x-ndjson', 'application/octet-stream'])
+      expect((await messages('?offset=3&limit=1&wait=1', { accept })).status, accept).to.equal(200);
+    const stream = await EventStream.open(server, '/topics/ten/messages');
+    await stream.take(10);
+    stream.close();
+    expect(files()).to.deep.equal(before);
   });
 
   it('is 404 topic_not_found for a topic that there is not, and creates none', async () => {

@@ -21,7 +21,7 @@ const NOT_HERE: Partial<Record<ErrorCode, string>> = {
   too_many_open_files: 'hostile.alone.test.ts takes the descriptors away',
   request_timeout: 'hostile.alone.test.ts is slow',
   stopping: 'crashes.test.ts stops the server',
-  outcome_unknown: 'a disk that fails between the sync and the mark',
+  outcome_unknown: 'unit-server.test.ts has a disk that fails between the sync and the mark',
   recovery_incomplete: 'the server recovers nothing',
   data_directory_not_found: 'it is made when the server starts, or the server does not start',
   locking_unavailable: 'another platform',

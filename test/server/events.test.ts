@@ -1,5 +1,6 @@
 /** GET /topics/{topic}/messages as text/event-stream: every record once, for ever, from where a client left off. */
 import { expect } from 'chai';
+import { setTimeout as wait } from 'node:timers/promises';
 import { Sandbox } from '../cli/fastqueue.ts';
 import { messagesOf } from './answers.ts';
 import { EventStream, Server, type StreamEvent } from './serving.ts';
@@ -33,6 +34,23 @@ describe('GET /topics/{topic}/messages as text/event-stream', () => {
     expect(answer.headers['content-type']).to.match(/^text\/event-stream/);
     expect(answer.headers['cache-control']).to.match(/no-(store|cache)/);
     expect(answer.headers).to.not.have.property('content-length');
+  });
+
+  it('says in its headers where it begins, where the topic begins and ends, and how to ask for it again', async () => {
+    const asked: [string, Record<string, string>, string, string][] = [
+      ['offset=4', {}, '4', 'offset=4'],
+      ['offset=-3&limit=2', {}, '7', 'offset=7&limit=2'],
+      ['offset=2:8', { 'last-event-id': '5' }, '6', 'offset=6:8'],
+    ];
+    for (const [query, headers, begin, next] of asked) {
+      const { answer } = await follow(`/topics/ten/messages?${query}`, headers);
+      expect(answer.headers, query).to.include({
+        'fastqueue-next-offset': begin,
+        'fastqueue-start-offset': '0',
+        'fastqueue-end-offset': '10',
+        link: `</topics/ten/messages?${next}>; rel="next"`,
+      });
+    }
   });
 
   it('sends each record with its offset as id and the object as data, then goes on as records come', async () => {
@@ -98,6 +116,24 @@ describe('GET /topics/{topic}/messages as text/event-stream', () => {
     await server.publishLines('many', numbered(40, 40));
     for (const events of await Promise.all(readers.map((reader) => reader.take(80))))
       expect(idsOf(events)).to.deep.equal(Array.from({ length: 80 }, (_, at) => String(at)));
+  });
+
+  it('costs nothing once the client has gone away, whether it waited for events or took none of them', async () => {
+    for (let batch = 0; batch < 4; batch++) await server.publish('vast', Buffer.alloc(8 * 1024 ** 2));
+    const before = server.descriptorCount();
+    const sockets = await Promise.all(
+      Array.from({ length: 20 }, async (_, at) => {
+        const socket = await server.connect();
+        socket.pause();
+        const path = at % 2 === 0 ? '/topics/ten/messages?offset=end' : '/topics/vast/messages';
+        socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n`);
+        return socket;
+      }),
+    );
+    // Each has its connection, and at least the store that it reads.
+    while (server.descriptorCount() < before + 40) await wait(10);
+    for (const socket of sockets) socket.destroy();
+    while (server.descriptorCount() > before + 2) await wait(10);
   });
 
   it('ends after as many records as limit says, and at the end of a range', async () => {

@@ -1,15 +1,39 @@
 /** Who may ask: hosts, origins, tokens. */
 import { expect } from 'chai';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { Sandbox } from '../cli/fastqueue.ts';
 import { expectProblem } from './answers.ts';
 import { Server, type RawAnswer } from './serving.ts';
 
+/** Of a connection to another address of this machine. */
+function outcomeOfConnecting(port: number): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.2', () => {
+      socket.destroy();
+      resolve('connected');
+    });
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => {
+      resolve(code ?? 'failed');
+    });
+  });
+}
+
 describe('serve, who may ask', () => {
   const { server } = Server.forAll();
 
   before(() => server.publish('t', 'x'));
+
+  it('nobody on another address than 127.0.0.1, unless --host says so', async () => {
+    // Every address of 127.0.0.0/8 leads here: one that listens on all of them would take this one, too.
+    const own = new Sandbox();
+    const open = await Server.start(own, ['--host', '0.0.0.0']);
+    const [refused, taken] = await Promise.all([server, open].map(({ port }) => outcomeOfConnecting(port)));
+    expect([refused, taken]).to.deep.equal(['ECONNREFUSED', 'connected']);
+    await open.stop();
+    own.remove();
+  });
 
   describe('Host', () => {
     const hosts: [string, boolean][] = [
@@ -64,6 +88,16 @@ describe('serve, who may ask', () => {
 
     it('refused stored nothing', async () => {
       expect((await server.get('/topics/refused')).status).to.equal(404);
+    });
+
+    it('of any name is answered by a server that is bound to more than loopback', async () => {
+      const own = new Sandbox();
+      const open = await Server.start(own, ['--host', '0.0.0.0']);
+      for (const host of ['evil.example', '192.0.2.1:80', 'localhost'])
+        expect((await open.get('/topics', { host })).status, host).to.equal(200);
+      expectProblem(await open.get('/topics', { origin: 'http://evil.example' }), 403, 'forbidden');
+      await open.stop();
+      own.remove();
     });
 
     it('left out, empty, or given twice, is refused', async () => {

@@ -24,6 +24,8 @@ describe('serve under hostile clients', () => {
   let slow: {
     head: Promise<Buffer>;
     body: Promise<Buffer>;
+    /** How long a head may take where a request as a whole may take longer. */
+    headMs: Promise<number>;
     idle: Promise<Buffer>;
     announced: Promise<RawAnswer[]>;
     begunAt: number;
@@ -39,6 +41,7 @@ describe('serve under hostile clients', () => {
     slow = {
       head: dripHead(),
       body: dripBody(),
+      headMs: dripHead(server).then(() => Date.now() - slow.begunAt),
       idle: stayIdle(),
       announced: server.exchange(head('announced', `Content-Length: ${10 ** 12}`)),
       begunAt: Date.now(),
@@ -59,8 +62,8 @@ describe('serve under hostile clients', () => {
   });
 
   /** A byte of a head now and then. */
-  async function dripHead(): Promise<Buffer> {
-    const socket = await strict.connect();
+  async function dripHead(to = strict): Promise<Buffer> {
+    const socket = await to.connect();
     return drip(socket, head('slow', `X-Padding: ${'x'.repeat(10_000)}`));
   }
 
@@ -177,6 +180,15 @@ describe('serve under hostile clients', () => {
     expect(longPath?.status).to.be.oneOf([400, 414, 431]);
   });
 
+  it('headers of up to 16 KiB in all are taken, and no more', async () => {
+    const statusOf = async (headBytes: number): Promise<number> => {
+      const begin = 'GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: ';
+      const [answer] = await server.exchange(`${begin}${'x'.repeat(headBytes - begin.length - 4)}\r\n\r\n`);
+      return answer!.status;
+    };
+    expect([await statusOf(15.9 * 1024), await statusOf(16.1 * 1024)]).to.deep.equal([200, 431]);
+  });
+
   it('of more than 100 headers none is overlooked: the request is refused with 431', async () => {
     const padded = (count: number): string =>
       head(
@@ -282,13 +294,18 @@ describe('serve under hostile clients', () => {
       }),
     );
     await until(() => takenCount >= 4);
+    const headsOnly = await Promise.all(Array.from({ length: 8 }, () => server.connect()));
+    for (const socket of headsOnly) socket.write(head('stalled', `Content-Length: ${16 * MIB}`));
     await wait(300);
     expect(takenCount, 'bodies read at once').to.equal(4);
     const grownBytes = server.memory().residentBytes - before;
     expect((await server.publish('kept', 'served meanwhile')).status).to.equal(201);
-    for (const socket of sockets) socket.destroy();
+    for (const socket of [...headsOnly, ...sockets]) socket.destroy();
     expect(grownBytes).to.be.lessThan(256 * MIB);
     expect(await topics()).to.not.include('stalled');
+    // Those that were read and those that waited have given their room back.
+    const large = await Promise.all(Array.from({ length: 4 }, () => server.publish('kept', body)));
+    expect(large.map(({ status }) => status)).to.deep.equal([201, 201, 201, 201]);
   });
 
   it('keeps nobody with a small chunked body waiting for others whose chunks do not come', async () => {
@@ -423,7 +440,40 @@ describe('serve under hostile clients', () => {
       for (const { status } of parseAnswers(bytes)) expect(status, what).to.equal(408);
     }
     await slow.idle;
+    expect(await slow.headMs, 'the head of a request that may take a minute').to.be.within(9500, 15_000);
     expect(await topics()).to.not.include('slow');
+  });
+});
+
+describe('serve with as many connections as it takes', () => {
+  const MAX_CONNECTIONS = 1024;
+  const { server } = Server.forAll();
+
+  it('closes one more at once, answers the others, and takes another when one has gone', async () => {
+    const request = 'GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n';
+    // The connection that these requests keep is the first.
+    await server.get('/health');
+    const held: Socket[] = [];
+    let endedCount = 0;
+    while (held.length < MAX_CONNECTIONS - 1) {
+      const count = Math.min(100, MAX_CONNECTIONS - 1 - held.length);
+      const sockets = await Promise.all(Array.from({ length: count }, () => server.connect()));
+      for (const socket of sockets) socket.once('close', () => (endedCount += 1));
+      held.push(...sockets);
+      await server.get('/health');
+    }
+    expect(await server.exchange(request), 'one too many').to.deep.equal([]);
+    expect((await server.get('/health')).status).to.equal(200);
+    expect(endedCount, 'of those before it').to.equal(0);
+    const [first, last] = [held[0]!, held.at(-1)!];
+    const answer = untilClosed(last);
+    last.write(request);
+    expect(parseAnswers(await answer).map(({ status }) => status)).to.deep.equal([200]);
+    let taken: RawAnswer[] = [];
+    while (taken.length === 0) taken = await server.exchange(request);
+    expect(taken.map(({ status }) => status)).to.deep.equal([200]);
+    expect(server.holds(first)).to.equal(true);
+    for (const socket of held) socket.destroy();
   });
 });
 

@@ -59,6 +59,8 @@ describe('GET /metrics', () => {
       'nodejs_version_info',
     ]);
     for (const [name, { help }] of families) expect(help.length, name).to.be.greaterThan(5);
+    for (const name of ['batch_records', 'sync_duration_seconds', 'request_duration_seconds'])
+      expect(families.get(`fastqueue_${name}`)?.type, name).to.equal('histogram');
   });
 
   it('says of the process nothing that is false when it is first asked, or that another scraper resets', async () => {
@@ -103,6 +105,32 @@ describe('GET /metrics', () => {
     expect(batches, 'posts at once share a sync').to.be.within(3, 40);
     expect(valueOf(families, 'fastqueue_sync_duration_seconds_count', labels)).to.equal(batches);
     expect(valueOf(families, 'fastqueue_sync_duration_seconds_sum', labels)).to.be.within(0, 30);
+  });
+
+  it('counts every request as one batch of its own, whatever form and length its body has', async () => {
+    const record = { payload: 'x'.repeat(90) };
+    const document = (count: number): string =>
+      JSON.stringify({ records: Array.from({ length: count }, () => record) });
+    const bodies: [string, string, number][] = [
+      ['application/x-ndjson', 'a\nb\nc', 3],
+      ['application/x-ndjson', `${'x'.repeat(99)}\n`.repeat(5000), 5000],
+      ['application/vnd.fastqueue.records+json', document(3), 3],
+      ['application/vnd.fastqueue.records+json', document(2000), 2000],
+    ];
+    let [recordCount, batchCount] = [0, 0];
+    for (const [type, body, count] of bodies) {
+      expect((await server.publish('batch', body, { 'content-type': type })).json).to.include({ count });
+      const families = await scrape();
+      recordCount += count;
+      batchCount += 1;
+      for (const [name, value] of [
+        ['fastqueue_batch_records_sum', recordCount],
+        ['fastqueue_batch_records_count', batchCount],
+        ['fastqueue_batch_requests_sum', batchCount],
+        ['fastqueue_sync_duration_seconds_count', batchCount],
+      ] as const)
+        expect(valueOf(families, name, { topic: 'batch' }), `${name} of ${count} ${type}`).to.equal(value);
+    }
   });
 
   it('counts what went out in every form, once', async () => {

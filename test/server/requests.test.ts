@@ -41,6 +41,7 @@ describe('serve, what may be asked', () => {
         expect(get.status).to.equal(200);
         expect([head.status, head.body.length]).to.deep.equal([200, 0]);
         expect(head.headers['content-type']).to.equal(get.headers['content-type']);
+        expect(Object.keys(head.headers)).to.deep.equal(Object.keys(get.headers));
       });
     }
   });

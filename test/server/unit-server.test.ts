@@ -14,6 +14,7 @@ import { OneAtATime } from '../../src/server/one-at-a-time.ts';
 import { FastQueueServer, type ServerOptions } from '../../src/server/server.ts';
 import { TopicCache } from '../../src/server/topic-cache.ts';
 import type { Topic } from '../../src/engine/topic.ts';
+import { FaultyFileSystem } from '../support/faulty-file-system.ts';
 import { ScratchTopic } from '../support/scratch-topic.ts';
 import { watchCalls } from '../support/watch-calls.ts';
 
@@ -311,6 +312,36 @@ describe('FastQueueServer', () => {
       const text = await (await server.fetch(path)).text();
       expect(text, path).to.not.include(server.scratch.directory).and.not.include('/tmp');
     }
+  });
+
+  it('says of a disk that fails whether the records are stored, and in /health until it works again', async () => {
+    const disk = new FaultyFileSystem();
+    await server.start({ dataDirectory: server.scratch.dataDirectory(disk) });
+    const ask = async (answer: Promise<Response>): Promise<Json> => {
+      const { status, headers } = await answer;
+      expect(headers.get('content-type')).to.match(/json$/);
+      return { ...(await jsonOf(await answer)), status };
+    };
+    expect(await ask(server.post('first'))).to.include({ status: 201, offset: 0 });
+    disk.failNext('sync', '.store');
+    const cutBack = { status: 500, code: 'io_error', sideEffects: 'none', retryable: false };
+    expect(await ask(server.post('cut back'))).to.include(cutBack);
+    // The file that is to prove that the disk works.
+    disk.failNext('create', '');
+    expect(await ask(server.fetch('/health'))).to.include({
+      status: 503,
+      code: 'io_error',
+      dataDir: 'failing',
+      version: '0',
+    });
+    expect(await ask(server.post('second'))).to.include({ status: 201, offset: 1 });
+    expect((await server.fetch('/health')).status).to.equal(200);
+    disk.failNext('write to', 'high-watermark');
+    const unknown = { status: 500, code: 'outcome_unknown', sideEffects: 'unknown', retryable: false };
+    const told = await ask(server.post('stored all the same'));
+    expect(told).to.include(unknown);
+    expect(JSON.stringify(told)).to.not.include(server.scratch.directory);
+    expect(await ask(server.post('fourth'))).to.include({ status: 201, offset: 3 });
   });
 
   it('tells a request apart that comes from a page of another origin, and lets the named one in', async () => {

@@ -56,7 +56,10 @@ export const PUBLISH: Json = {
 };
 
 const RANGE_HEADERS: Json = {
-  'FastQueue-Next-Offset': { description: 'Where the next answer begins.', schema: { type: 'integer' } },
+  'FastQueue-Next-Offset': {
+    description: 'Where the next answer begins; of a stream of events, where it begins itself.',
+    schema: { type: 'integer' },
+  },
   'FastQueue-Start-Offset': { description: 'Where the topic begins.', schema: { type: 'integer' } },
   'FastQueue-End-Offset': { description: 'Where the topic ends, exclusive.', schema: { type: 'integer' } },
   Link: { description: 'The next range, `rel="next"`.', schema: { type: 'string' } },
