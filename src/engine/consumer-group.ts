@@ -12,10 +12,9 @@ import {
   GROUP_POSITION_BYTES,
   type GroupPosition,
 } from './format/group-position.ts';
-import { isValidName } from './format/file-names.ts';
+import { isValidName, NAME_RULE } from './format/file-names.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import { isSameFile, type FileHandle } from './io/file-system.ts';
-import { MAX_NAME_LENGTH } from './limits.ts';
 import { monotonicMs } from './monotonic.ts';
 import { groupsPath, topicNotFound, type TopicContext } from './topic-directory.ts';
 
@@ -84,10 +83,7 @@ export async function openGroup(
   options: { lockTimeoutMs: number; repair?: boolean },
 ): Promise<ConsumerGroup> {
   if (!isValidName(name)) {
-    throw new FastQueueError(
-      'invalid_argument',
-      `${JSON.stringify(name)} is not a group name: use 1 to ${MAX_NAME_LENGTH} of A-Z a-z 0-9 . _ -, not beginning with . or -`,
-    );
+    throw new FastQueueError('invalid_argument', `${JSON.stringify(name)} is not a group name: ${NAME_RULE}`);
   }
   const refusal = context.fileSystem.appendRefusal;
   if (refusal !== undefined) {

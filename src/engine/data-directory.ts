@@ -6,11 +6,11 @@ import { dirname, join, resolve } from 'node:path';
 import { unexpectedOffset } from './append-errors.ts';
 import { commandLine, type CommandPlace } from './command-line.ts';
 import { FastQueueError } from './errors.ts';
-import { isValidName, temporaryFileName } from './format/file-names.ts';
+import { isValidName, NAME_RULE, temporaryFileName } from './format/file-names.ts';
 import type { FileSystem } from './io/file-system.ts';
 import { NodeFileSystem } from './io/node-file-system.ts';
 import { sharedKernel } from './kernel/index.ts';
-import { DEFAULT_LOCK_TIMEOUT_MS, MAX_NAME_LENGTH } from './limits.ts';
+import { DEFAULT_LOCK_TIMEOUT_MS } from './limits.ts';
 import type { AppendOptions, BatchReport } from './log.ts';
 import { writeWhole } from './quarantine.ts';
 import { retainIfDue, type RetentionReport } from './retention.ts';
@@ -347,7 +347,7 @@ export class DataDirectory {
 function invalidTopicName(name: string): FastQueueError {
   return new FastQueueError(
     'invalid_topic_name',
-    `${JSON.stringify(name)} is not a topic name: use 1 to ${MAX_NAME_LENGTH} of A-Z a-z 0-9 . _ -, not beginning with . or -`,
+    `${JSON.stringify(name)} is not a topic name: ${NAME_RULE}`,
     { topic: name },
   );
 }

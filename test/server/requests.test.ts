@@ -130,6 +130,14 @@ describe('serve, what may be asked', () => {
       });
     }
 
+    it('that the settings of the directory have is refused with a sentence that says so', async () => {
+      const answer = await server.publish('fastqueue.json', 'x');
+      expectProblem(answer, 400, 'invalid_topic_name');
+      expect(answer.json['detail']).to.match(
+        /^"fastqueue\.json" is not a topic name: .* and not fastqueue\.json\.$/,
+      );
+    });
+
     it('of 200 allowed characters works, and one that needs no escape may be escaped', async () => {
       const own = new Sandbox();
       const named = await Server.start(own);

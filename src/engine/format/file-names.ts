@@ -64,7 +64,10 @@ export function classifyTopicFile(name: string): TopicFileName {
   return /\.tmp-[\w-]+$/.test(name) ? { type: 'temporary' } : { type: 'unknown' };
 }
 
-/** Topic and group names: 1–200 of `A-Z a-z 0-9 . _ -`, not beginning with `.` or `-`, and not `fastqueue.json`. */
+/** What a topic or a group may be called, as it is told to who named one otherwise. */
+export const NAME_RULE = `use 1 to ${MAX_NAME_LENGTH} of A-Z a-z 0-9 . _ -, not beginning with . or -, and not ${DATA_DIRECTORY_SETTINGS_FILE}.`;
+
+/** Whether a topic or a group may be called so: NAME_RULE. */
 export function isValidName(name: string): boolean {
   return (
     name.length <= MAX_NAME_LENGTH &&
