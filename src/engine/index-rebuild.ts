@@ -107,17 +107,20 @@ export async function rebuildIndex(
   const temporaryPath = temporaryFileName(path, 'recover');
   fileSystem.unlink(temporaryPath);
   const store = fileSystem.open(storePath(context, segment.baseOffset), 'read');
-  const target = fileSystem.open(temporaryPath, 'create-new');
   try {
-    writeEntries(context, { ...segment, store, target });
-    await target.sync();
-    fileSystem.rename(temporaryPath, path);
-  } catch (error) {
-    fileSystem.unlink(temporaryPath);
-    throw error;
+    const target = fileSystem.open(temporaryPath, 'create-new');
+    try {
+      writeEntries(context, { ...segment, store, target });
+      await target.sync();
+      fileSystem.rename(temporaryPath, path);
+    } catch (error) {
+      fileSystem.unlink(temporaryPath);
+      throw error;
+    } finally {
+      target.close();
+    }
   } finally {
     store.close();
-    target.close();
   }
   await fileSystem.syncDirectory(directory);
 }

@@ -189,7 +189,8 @@ export function removeTree(fileSystem: FileSystem, path: string): void {
   if (!removeIfDirectory(fileSystem, path)) fileSystem.unlink(path);
 }
 
-function removeEntry(fileSystem: FileSystem, path: string): void {
+/** Removes a file, a link, or a directory with all that is in it. */
+export function removeEntry(fileSystem: FileSystem, path: string): void {
   try {
     if (!removeIfDirectory(fileSystem, path)) fileSystem.unlink(path);
   } catch (error) {

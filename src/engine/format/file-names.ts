@@ -37,6 +37,11 @@ export function isDeletedDirectoryName(name: string): boolean {
   return /^\.deleted-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name);
 }
 
+/** The directory in which `recover --out` makes the copy of a topic, beside where it will be; no topic is called so. */
+export function unfinishedCopyName(topic: string): string {
+  return `.recovering-${topic}`;
+}
+
 export type TopicFileName =
   | { readonly type: 'store'; readonly baseOffset: number }
   | { readonly type: 'index'; readonly baseOffset: number }

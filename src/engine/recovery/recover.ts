@@ -5,7 +5,7 @@
  *     lock: what killed runs left half done, the mark, what lies behind it   → list, plan (no lock)   → lock: apply
  */
 import { randomUUID } from 'node:crypto';
-import { dirname } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import { FastQueueError } from '../errors.ts';
 import { isGone } from '../io/open-if-there.ts';
@@ -22,7 +22,7 @@ import {
   type LostOffsets,
   type RecoveryPlan,
 } from './plan.ts';
-import { copyTopic } from './salvage.ts';
+import { copyTarget, copyTopic, type UnreadableRange } from './salvage.ts';
 import { withRecoveryLock } from './lock.ts';
 import { describePlan, markRepair, renameRepair, takenBackRepair, type RepairReport } from './report.ts';
 import { findMisnamed, renameStores } from './misnamed-stores.ts';
@@ -32,6 +32,7 @@ import { markFromStores } from '../mark-from-stores.ts';
 import { previewTail, rebuildMark, settleTail } from './tail.ts';
 import { halfExchanged, rollBackInterrupted, undoRun, type UndoReport } from './undo.ts';
 import { openSegmentReaders } from './segment-readers.ts';
+import { makeUnderWay } from './unfinished-copy.ts';
 import { DEFAULT_TOPIC_SETTINGS } from '../settings.ts';
 import { markPath, topicNotFound, type TopicContext, storeBytes } from '../topic-directory.ts';
 import type { LockHold } from '../topic-lock.ts';
@@ -75,22 +76,34 @@ export async function recoverTopic(context: TopicContext, options: RecoverOption
 }
 
 async function salvage(context: TopicContext, options: RecoverOptions, out: string): Promise<RecoverReport> {
-  const copy = await copyTopic(context, {
-    out,
-    unreadableAsDamage: options.unreadableAsDamage === true,
-    onBytes: options.onBytes ?? (() => undefined),
+  const target = copyTarget(context, out);
+  return makeUnderWay(target, async (copy) => {
+    const unreadable = await copyTopic(context, copy, {
+      unreadableAsDamage: options.unreadableAsDamage === true,
+      onBytes: options.onBytes ?? (() => undefined),
+    });
+    const report = await repair(copy, options);
+    const placed = <T extends { readonly path: string }>(one: T): T => ({
+      ...one,
+      path: join(target.directory, relative(copy.directory, one.path)),
+    });
+    return {
+      ...report,
+      repairs: [...unreadable.map(unreadableRepair), ...report.repairs.map(placed)],
+      runs: report.runs.map(placed),
+      out: target.directory,
+    };
   });
-  const report = await repair(copy.context, options);
-  const unreadable = copy.unreadable.map((range): RepairReport => ({
-    code: 'io_error',
-    path: range.path,
-    position: range.position,
-    bytes: range.bytes,
-    repair: 'could not be read, and was taken as zeros',
-    lost: [],
-  }));
-  return { ...report, repairs: [...unreadable, ...report.repairs], out: copy.context.directory };
 }
+
+const unreadableRepair = ({ path, position, bytes }: UnreadableRange): RepairReport => ({
+  code: 'io_error',
+  path,
+  position,
+  bytes,
+  repair: 'could not be read, and was taken as zeros',
+  lost: [],
+});
 
 async function repair(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
   const { lockTimeoutMs } = options;

@@ -1,16 +1,14 @@
 /**
- * `recover --out`: a topic is copied into another data directory and repaired there; the source is only read. Sectors
- * that the disk does not give up are taken as zeros if that is asked for, and become damage of the copy; otherwise the
- * disk's error is what it is.
+ * The first half of `recover --out`: a topic is copied into another data directory, to be repaired there; the source is
+ * only read. Sectors that the disk does not give up are taken as zeros if that is asked for, and become damage of the
+ * copy; otherwise the disk's error is what it is.
  */
 import { randomUUID } from 'node:crypto';
-import { dirname, join, sep } from 'node:path';
+import { join, sep } from 'node:path';
 import { dataDirectorySuffix } from '../command-line.ts';
-import { syncDirectoriesAbove } from '../directory-sync.ts';
 import { FastQueueError } from '../errors.ts';
-import { storeFileName } from '../format/file-names.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
-import type { FileHandle } from '../io/file-system.ts';
+import type { FileHandle, FileSystem } from '../io/file-system.ts';
 import { isFailed, peekMark, refuseNewer, writeMark } from '../mark-file.ts';
 import { writeWhole } from '../quarantine.ts';
 import { listRuns, runPath } from './runs.ts';
@@ -20,27 +18,22 @@ import {
   markPath,
   quarantinePath,
   storePath,
+  topicNotFound,
   type TopicContext,
 } from '../topic-directory.ts';
 import { readTopicSettings, writeTopicSettings } from '../topic-settings.ts';
 
 export interface SalvageOptions {
-  /** Path of the data directory that the copy goes to; made if need be. */
-  readonly out: string;
   readonly unreadableAsDamage: boolean;
   /** Told how many bytes were read since it was told last. */
   readonly onBytes: (byteCount: number) => void;
 }
 
-export interface Salvaged {
-  /** The copy, not yet repaired. */
-  readonly context: TopicContext;
-  /** Bytes that the disk did not give up, as ranges of a file. */
-  readonly unreadable: readonly {
-    readonly path: string;
-    readonly position: number;
-    readonly bytes: number;
-  }[];
+/** Bytes that the disk did not give up, as a range of a file. */
+export interface UnreadableRange {
+  readonly path: string;
+  readonly position: number;
+  readonly bytes: number;
 }
 
 /** What a disk reads or fails to read as one. */
@@ -48,54 +41,47 @@ const SECTOR_BYTES = 4096;
 const COPY_BYTES = 1024 * 1024;
 
 /**
- * Copies what a topic holds, under a new topic id. Durable, but for what recovery does to it next.
+ * The topic that a copy in the data directory `out` is to be.
  *
- * @throws FastQueueError `condition_failed` where the target has a topic of that name, `invalid_argument` where it lies in
- *   the topic; disk errors as themselves
+ * @throws FastQueueError `topic_not_found` where there is no source, `invalid_argument` where that lies in the source itself
  */
-export async function copyTopic(source: TopicContext, options: SalvageOptions): Promise<Salvaged> {
-  const { fileSystem } = source;
-  const target: TopicContext = {
-    ...source,
-    directory: join(options.out, source.topic),
-    commandSuffix: dataDirectorySuffix(options.out),
-  };
-  if (target.directory.startsWith(source.directory + sep)) {
+export function copyTarget(source: TopicContext, out: string): TopicContext {
+  if (source.fileSystem.status(source.directory) === undefined) throw topicNotFound(source);
+  const directory = join(out, source.topic);
+  if (directory.startsWith(source.directory + sep)) {
     throw new FastQueueError(
       'invalid_argument',
-      `${options.out} lies in the topic itself, which --out leaves alone. Name a directory outside of it.`,
-      { topic: source.topic, path: options.out, sideEffects: 'none' },
+      `${out} lies in the topic itself, which --out leaves alone. Name a directory outside of it.`,
+      { topic: source.topic, path: out, sideEffects: 'none' },
     );
   }
+  return { ...source, directory, commandSuffix: dataDirectorySuffix(out) };
+}
+
+/**
+ * Copies what a topic holds into an empty directory, under a new topic id. Durable when it resolves, the directory's own
+ * entry aside. Returns what could not be read.
+ *
+ * @throws FastQueueError disk errors as themselves
+ */
+export async function copyTopic(
+  source: TopicContext,
+  copy: TopicContext,
+  options: SalvageOptions,
+): Promise<UnreadableRange[]> {
+  const { fileSystem } = source;
   const mark = markOf(source);
-  const bases = listStoreBases(source);
-  if (fileSystem.status(target.directory) !== undefined) {
-    throw new FastQueueError(
-      'condition_failed',
-      `There is a ${target.directory} already, and nothing is ever recovered over something else. Name another directory with --out.`,
-      { topic: source.topic, path: target.directory, sideEffects: 'none' },
-    );
+  const unreadable: UnreadableRange[] = [];
+  for (const baseOffset of listStoreBases(source)) {
+    // Records that bytes came in before stand behind the mark. What a failed sync has left there is not believed.
+    const isCut = mark?.baseOffset === baseOffset && isFailed(mark);
+    const paths = { from: storePath(source, baseOffset), to: storePath(copy, baseOffset) };
+    const mostBytes = isCut ? mark.position : Infinity;
+    unreadable.push(...(await copyFile(fileSystem, paths, { ...options, mostBytes })));
   }
-  makeDirectories(fileSystem, target.directory);
-  const unreadable: { path: string; position: number; bytes: number }[] = [];
-  for (const baseOffset of bases) {
-    const from = fileSystem.open(storePath(source, baseOffset), 'read');
-    const to = fileSystem.open(join(target.directory, storeFileName(baseOffset)), 'create-new');
-    try {
-      const { sizeBytes } = from.status();
-      // Records that bytes came in before stand behind the mark. What a failed sync has left there is not believed.
-      const isCut = mark?.baseOffset === baseOffset && isFailed(mark);
-      const byteCount = isCut ? Math.min(sizeBytes, mark.position) : sizeBytes;
-      unreadable.push(...copyReadable(from, to, { ...options, byteCount }));
-      await to.sync();
-    } finally {
-      from.close();
-      to.close();
-    }
-  }
-  unreadable.push(...(await copyInterrupted(source, target, options)));
-  await finishCopy(source, target, mark);
-  return { context: target, unreadable };
+  unreadable.push(...(await copyInterrupted(source, copy, options)));
+  await finishCopy(source, copy, mark);
+  return unreadable;
 }
 
 /**
@@ -104,27 +90,21 @@ export async function copyTopic(source: TopicContext, options: SalvageOptions): 
  */
 async function copyInterrupted(
   source: TopicContext,
-  target: TopicContext,
+  copy: TopicContext,
   options: SalvageOptions,
-): Promise<Salvaged['unreadable']> {
+): Promise<UnreadableRange[]> {
   const { fileSystem } = source;
-  const unreadable: Salvaged['unreadable'][number][] = [];
+  const unreadable: UnreadableRange[] = [];
   for (const { run, path } of listRuns(source).filter(({ state }) => state === 'interrupted')) {
-    makeDirectories(fileSystem, runPath(target, run));
+    fileSystem.makeDirectory(quarantinePath(copy));
+    fileSystem.makeDirectory(runPath(copy, run));
     for (const name of fileSystem.list(path) ?? []) {
-      const from = fileSystem.open(join(path, name), 'read');
-      const to = fileSystem.open(join(runPath(target, run), name), 'create-new');
-      try {
-        const byteCount = from.status().sizeBytes;
-        unreadable.push(...copyReadable(from, to, { ...options, onBytes: () => undefined, byteCount }));
-        await to.sync();
-      } finally {
-        from.close();
-        to.close();
-      }
+      const paths = { from: join(path, name), to: join(runPath(copy, run), name) };
+      const fileOptions = { ...options, onBytes: () => undefined, mostBytes: Infinity };
+      unreadable.push(...(await copyFile(fileSystem, paths, fileOptions)));
     }
-    await fileSystem.syncDirectory(runPath(target, run));
-    await fileSystem.syncDirectory(quarantinePath(target));
+    await fileSystem.syncDirectory(runPath(copy, run));
+    await fileSystem.syncDirectory(quarantinePath(copy));
   }
   return unreadable;
 }
@@ -140,11 +120,26 @@ function markOf(context: TopicContext): HighWatermark | undefined {
   }
 }
 
-function makeDirectories(fileSystem: TopicContext['fileSystem'], directory: string): void {
-  const missing: string[] = [];
-  for (let path = directory; fileSystem.status(path) === undefined; path = dirname(path))
-    missing.unshift(path);
-  for (const path of missing) fileSystem.makeDirectory(path);
+/** Copies a file, or its beginning, to one that is not there yet, and syncs that. */
+async function copyFile(
+  fileSystem: FileSystem,
+  paths: { from: string; to: string },
+  options: SalvageOptions & { mostBytes: number },
+): Promise<UnreadableRange[]> {
+  const from = fileSystem.open(paths.from, 'read');
+  try {
+    const to = fileSystem.open(paths.to, 'create-new');
+    try {
+      const byteCount = Math.min(from.status().sizeBytes, options.mostBytes);
+      const unreadable = copyReadable(from, to, { ...options, byteCount });
+      await to.sync();
+      return unreadable;
+    } finally {
+      to.close();
+    }
+  } finally {
+    from.close();
+  }
 }
 
 /** Copies in large pieces; a piece that cannot be read sector by sector. */
@@ -152,8 +147,8 @@ function copyReadable(
   from: FileHandle,
   to: FileHandle,
   options: SalvageOptions & { byteCount: number },
-): { path: string; position: number; bytes: number }[] {
-  const unreadable: { path: string; position: number; bytes: number }[] = [];
+): UnreadableRange[] {
+  const unreadable: UnreadableRange[] = [];
   const chunk = Buffer.alloc(COPY_BYTES);
   const copy = (position: number, byteCount: number): void => {
     const bytes = chunk.subarray(0, byteCount);
@@ -186,21 +181,20 @@ function isUnreadable(error: unknown, path: string): boolean {
 /** Mark and topic.json, the latter last: it makes a topic of the directory. Without a sound mark recovery makes one. */
 async function finishCopy(
   source: TopicContext,
-  target: TopicContext,
+  copy: TopicContext,
   mark: HighWatermark | undefined,
 ): Promise<void> {
-  const file = target.fileSystem.open(markPath(target), 'create-new');
+  const file = copy.fileSystem.open(markPath(copy), 'create-new');
   try {
     if (mark !== undefined) writeMark(file, { ...mark, generation: Date.now(), flags: 0 });
     await file.sync();
   } finally {
     file.close();
   }
-  await writeTopicSettings(target, {
+  await writeTopicSettings(copy, {
     format: 1,
     id: randomUUID(),
     created: new Date().toISOString(),
     settings: readTopicSettings(source)?.settings ?? DEFAULT_TOPIC_SETTINGS,
   });
-  await syncDirectoriesAbove(target);
 }

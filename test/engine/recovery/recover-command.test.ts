@@ -1,11 +1,12 @@
 /** What the real recover and verify refuse, and how: statuses, sentences, and that nothing is touched. */
 import { expect } from 'chai';
 import { spawn, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Sandbox, outcomeOf, type Outcome } from '../../cli/fastqueue.ts';
+import { Mounts } from '../../support/mounts.ts';
 import { snapshotOf } from '../../support/recovery-scene.ts';
 import { describeWith } from '../../support/root-tests.ts';
 
@@ -178,13 +179,58 @@ describeWith(['strace'], 'a disk that fails while verify and recover read', () =
   it('salvages around sectors that cannot be read with --out --unreadable-as-damage, and not without', () => {
     const out = join(sandbox.directory, 'out');
     const path = join(topic, SEALED);
-    const flags = ['recover', 'orders', '--json', '--out'];
-    expect(failing('pread64', 'EIO', path, [...flags, join(sandbox.directory, 'no')]).status).to.equal(1);
-    const salvaged = failing('pread64', 'EIO', path, [...flags, out, '--unreadable-as-damage']);
+    const flags = ['recover', 'orders', '--json', '--out', out];
+    const refused = failing('pread64', 'EIO', path, flags);
+    expect(refused.status).to.equal(1);
+    expect(refused.stderr).to.match(/EIO.* The unfinished copy was removed\./);
+    expect(readdirSync(out)).to.deep.equal([]);
+    const salvaged = failing('pread64', 'EIO', path, [...flags, '--unreadable-as-damage']);
     expect(salvaged.status, salvaged.stderr).to.equal(4);
     const report = JSON.parse(salvaged.stdout.toString()) as { lost: unknown; repairs: { code: string }[] };
     expect(report.lost).to.deep.equal([{ from: 6, to: 12 }]);
     expect(report.repairs[0]!.code).to.equal('io_error');
+  });
+
+  it('copies anew with --out where a Ctrl-C ended it, and shows no topic until it is done', async () => {
+    const out = join(sandbox.directory, 'out');
+    const flags = ['recover', 'orders', '--out', out];
+    const env = { ...process.env, FASTQUEUE_DATA_DIR: sandbox.dataDirectory, UV_THREADPOOL_SIZE: '1' };
+    // Syncs of the first store of the copy, of what is put into its quarantine, and of an index that is made for it.
+    for (const at of [2, 9, 18]) {
+      const inject = ['-f', '-qq', '-o', '/dev/null', '-e', `inject=fsync:signal=INT:when=${at}`];
+      const ended = spawnSync('strace', [...inject, process.execPath, BIN, ...flags], { env });
+      expect(ended.stdout.toString()).to.equal('');
+      expect(readdirSync(out)).to.deep.equal(['.recovering-orders']);
+      expect((await sandbox.run(['topics', '-d', out])).stdout.toString()).not.to.include('orders');
+      const again = await sandbox.run(flags);
+      expect(again.status, again.stderr).to.equal(4);
+      expect(readdirSync(out)).to.deep.equal(['orders']);
+      expect((await sandbox.run(['verify', '-d', out])).status).to.equal(0);
+      rmSync(out, { recursive: true });
+    }
+  });
+});
+
+describeWith(['mount'], 'recover --out on a full disk', () => {
+  it('leaves no part of the copy there, says so, and copies once there is room', async () => {
+    const sandbox = new Sandbox();
+    const mounts = new Mounts();
+    try {
+      await sandbox.store('orders', [['x'.repeat(300_000)]]);
+      const disk = mounts.tmpfs('disk', '128k');
+      const full = await sandbox.run(['recover', '--out', disk]);
+      expect(full.status).to.equal(1);
+      expect(full.stderr).to.match(/ENOSPC.* The unfinished copy was removed\.\n$/);
+      expect(readdirSync(disk)).to.deep.equal([]);
+      mounts.resizeTmpfs(disk, '1m');
+      const copied = await sandbox.run(['recover', '--out', disk]);
+      expect([copied.status, copied.stderr]).to.deep.equal([0, '']);
+      expect(copied.stdout.toString()).to.include(`copied to ${join(disk, 'orders')}\n`);
+      expect(readdirSync(disk)).to.deep.equal(['orders']);
+    } finally {
+      mounts.remove();
+      sandbox.remove();
+    }
   });
 });
 
