@@ -7,8 +7,6 @@
 import { randomUUID } from 'node:crypto';
 import { dirname, join, relative } from 'node:path';
 import type { HighWatermark } from '../format/high-watermark.ts';
-import { FastQueueError } from '../errors.ts';
-import { isGone } from '../io/open-if-there.ts';
 import { isDeleted, peekMark, refuseNewer, writeMark } from '../mark-file.ts';
 import { applyPlan } from './apply.ts';
 import { rebuildIndex } from '../index-rebuild.ts';
@@ -33,8 +31,9 @@ import { previewTail, rebuildMark, settleTail } from './tail.ts';
 import { halfExchanged, rollBackInterrupted, undoRun, type UndoReport } from './undo.ts';
 import { openSegmentReaders } from './segment-readers.ts';
 import { makeUnderWay } from './unfinished-copy.ts';
+import { seenMark, untilStill } from './until-still.ts';
 import { DEFAULT_TOPIC_SETTINGS } from '../settings.ts';
-import { markPath, topicNotFound, type TopicContext, storeBytes } from '../topic-directory.ts';
+import { topicNotFound, type TopicContext, storeBytes } from '../topic-directory.ts';
 import type { LockHold } from '../topic-lock.ts';
 import { readTopicSettings, settingsForNewTopic, writeTopicSettings } from '../topic-settings.ts';
 
@@ -235,49 +234,23 @@ async function moveMark(context: TopicContext, hold: LockHold, position: number)
   await hold.markFile.datasync();
 }
 
-/** How often a log is listed anew because it began elsewhere meanwhile; then that is said. */
-const MAX_LISTINGS = 20;
-
 /**
- * What is damaged, seen while nobody took anything away: retention removes segments between their being listed and read,
- * and neither is missing.
+ * What is damaged, seen while nobody took anything away.
  *
  * @throws FastQueueError `locked` when the log began elsewhere again and again; disk errors as themselves
  */
-async function listStill(
+function listStill(
   context: TopicContext,
   markBefore: HighWatermark,
   options: RecoverOptions,
 ): Promise<DamageList> {
-  let mark = markBefore;
-  for (let count = 0; count < MAX_LISTINGS; count++) {
-    let readBytes = 0;
-    const onBytes = (byteCount: number): void => {
-      readBytes += byteCount;
-      options.onBytes?.(byteCount);
-    };
-    let damage: DamageList | undefined;
-    try {
-      damage = await listWith(context, mark, { ...options, onBytes });
-    } catch (error) {
-      if (!isGone(error) || !hasMoved(mark, currentMark(context))) throw error;
-    }
-    const now = currentMark(context) ?? mark;
+  return untilStill(context, { mark: markBefore, onBytes: options.onBytes }, async (mark, onBytes) => {
+    const damage = await listWith(context, mark, { ...options, onBytes });
+    const now = seenMark(context) ?? mark;
     // What another recover has done meanwhile is no reason to plan anew: the plan is refused as one that no longer fits.
-    if (damage !== undefined && now.startOffset === mark.startOffset) return damage;
-    // All of it is read again.
-    options.onBytes?.(-readBytes);
-    mark = now;
-  }
-  throw new FastQueueError(
-    'locked',
-    `The topic "${context.topic}" was changed again and again while it was read. Try again when it is left alone.`,
-    { topic: context.topic },
-  );
+    return now.startOffset === mark.startOffset ? damage : undefined;
+  });
 }
-
-const hasMoved = (before: HighWatermark, now: HighWatermark | undefined): boolean =>
-  now !== undefined && (now.startOffset !== before.startOffset || now.generation !== before.generation);
 
 async function listWith(
   context: TopicContext,
@@ -295,7 +268,7 @@ async function listWith(
 
 /** The plan, seen without the lock. */
 async function previewRecovery(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
-  const found = currentMark(context);
+  const found = seenMark(context);
   const repairs = found === undefined ? [markRepair(context)] : [];
   const interrupted = halfExchanged(context, listRuns(context));
   if (interrupted.length > 0) {
@@ -332,18 +305,6 @@ async function previewPlans(
   const tail = previewTail(context, mark, options);
   const log = await listStill(context, mark, options);
   return (tail === undefined ? [log] : [tail, log]).map(planRecovery);
-}
-
-function currentMark(context: TopicContext): HighWatermark | undefined {
-  if (context.fileSystem.status(markPath(context)) === undefined) return undefined;
-  const file = context.fileSystem.open(markPath(context), 'read');
-  try {
-    const mark = peekMark(file);
-    if (mark !== undefined && isDeleted(refuseNewer(context, mark))) throw topicNotFound(context);
-    return mark;
-  } finally {
-    file.close();
-  }
 }
 
 /**

@@ -9,7 +9,7 @@ import { dataDirectorySuffix } from '../command-line.ts';
 import { FastQueueError } from '../errors.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import type { FileHandle, FileSystem } from '../io/file-system.ts';
-import { isFailed, peekMark, refuseNewer, writeMark } from '../mark-file.ts';
+import { isFailed, writeMark } from '../mark-file.ts';
 import { writeWhole } from '../quarantine.ts';
 import { listRuns, runPath } from './runs.ts';
 import { DEFAULT_TOPIC_SETTINGS } from '../settings.ts';
@@ -22,6 +22,8 @@ import {
   type TopicContext,
 } from '../topic-directory.ts';
 import { readTopicSettings, writeTopicSettings } from '../topic-settings.ts';
+import { removeContents } from './unfinished-copy.ts';
+import { seenMark, untilStill } from './until-still.ts';
 
 export interface SalvageOptions {
   readonly unreadableAsDamage: boolean;
@@ -62,17 +64,31 @@ export function copyTarget(source: TopicContext, out: string): TopicContext {
  * Copies what a topic holds into an empty directory, under a new topic id. Durable when it resolves, the directory's own
  * entry aside. Returns what could not be read.
  *
- * @throws FastQueueError disk errors as themselves
+ * @throws FastQueueError `topic_not_found`; `locked` when the log began elsewhere again and again; disk errors as themselves
  */
-export async function copyTopic(
+export function copyTopic(
   source: TopicContext,
   copy: TopicContext,
   options: SalvageOptions,
 ): Promise<UnreadableRange[]> {
+  const begin = { mark: seenMark(source), onBytes: options.onBytes };
+  return untilStill(source, begin, (mark, onBytes) => copyAsOf(source, copy, mark, { ...options, onBytes }));
+}
+
+/** Undefined where retention took something between the look at the mark and the listing. */
+async function copyAsOf(
+  source: TopicContext,
+  copy: TopicContext,
+  mark: HighWatermark | undefined,
+  options: SalvageOptions,
+): Promise<UnreadableRange[] | undefined> {
   const { fileSystem } = source;
-  const mark = markOf(source);
+  removeContents(copy);
+  const bases = listStoreBases(source);
+  // What is taken once it was listed may have been copied by then: this mark says that it is still there.
+  if (seenMark(source)?.startOffset !== mark?.startOffset) return undefined;
   const unreadable: UnreadableRange[] = [];
-  for (const baseOffset of listStoreBases(source)) {
+  for (const baseOffset of bases) {
     // Records that bytes came in before stand behind the mark. What a failed sync has left there is not believed.
     const isCut = mark?.baseOffset === baseOffset && isFailed(mark);
     const paths = { from: storePath(source, baseOffset), to: storePath(copy, baseOffset) };
@@ -107,17 +123,6 @@ async function copyInterrupted(
     await fileSystem.syncDirectory(quarantinePath(copy));
   }
   return unreadable;
-}
-
-function markOf(context: TopicContext): HighWatermark | undefined {
-  if (context.fileSystem.status(markPath(context)) === undefined) return undefined;
-  const file = context.fileSystem.open(markPath(context), 'read');
-  try {
-    const mark = peekMark(file);
-    return mark === undefined ? undefined : refuseNewer(context, mark);
-  } finally {
-    file.close();
-  }
 }
 
 /** Copies a file, or its beginning, to one that is not there yet, and syncs that. */

@@ -107,8 +107,8 @@ function removeIfEmpty({ fileSystem, directory }: TopicContext): void {
   }
 }
 
-/** Everything but its `holder`. */
-function removeContents({ fileSystem, directory }: TopicContext): void {
+/** Empties the directory: of everything but its `holder`. */
+export function removeContents({ fileSystem, directory }: TopicContext): void {
   for (const name of fileSystem.list(directory) ?? [])
     if (name !== HOLDER_FILE) removeEntry(fileSystem, join(directory, name));
 }

@@ -1,6 +1,8 @@
 /** recover beside retention: a segment that is taken while the log is being looked at is neither missing nor an error. */
 import { expect } from 'chai';
-import { unlinkSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, statSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { openDataDirectory } from '../../../src/engine/data-directory.ts';
 import type { FileHandle, OpenMode } from '../../../src/engine/io/file-system.ts';
 import { NodeFileSystem } from '../../../src/engine/io/node-file-system.ts';
 import { peekMark, writeMark } from '../../../src/engine/mark-file.ts';
@@ -8,17 +10,17 @@ import { applyPlan } from '../../../src/engine/recovery/apply.ts';
 import { listDamage } from '../../../src/engine/recovery/damage-list.ts';
 import { withRecoveryLock } from '../../../src/engine/recovery/lock.ts';
 import { planRecovery } from '../../../src/engine/recovery/plan.ts';
-import { recoverTopic } from '../../../src/engine/recovery/recover.ts';
+import { recoverTopic, type RecoverReport } from '../../../src/engine/recovery/recover.ts';
 import { openSegmentReaders } from '../../../src/engine/recovery/segment-readers.ts';
 import type { HighWatermark } from '../../../src/engine/format/high-watermark.ts';
 import { FaultyFileSystem } from '../../support/faulty-file-system.ts';
 import { ScratchTopic } from '../../support/scratch-topic.ts';
 
-/** The real disk, on which something happens the moment before the n-th file is opened. */
+/** The real disk, on which something happens the moment before the n-th file is opened or directory listed. */
 class MeanwhileFileSystem extends FaultyFileSystem {
   readonly #at: number;
   readonly #happen: () => void;
-  opened = 0;
+  lookCount = 0;
 
   constructor(at: number, happen: () => void) {
     super();
@@ -27,9 +29,18 @@ class MeanwhileFileSystem extends FaultyFileSystem {
   }
 
   override open(path: string, mode: OpenMode): FileHandle {
-    this.opened += 1;
-    if (this.opened === this.#at) this.#happen();
+    this.#look();
     return super.open(path, mode);
+  }
+
+  override list(path: string): string[] | undefined {
+    this.#look();
+    return super.list(path);
+  }
+
+  #look(): void {
+    this.lookCount += 1;
+    if (this.lookCount === this.#at) this.#happen();
   }
 }
 
@@ -45,31 +56,117 @@ describe('recover beside retention', () => {
     scratch.remove();
   });
 
-  /** As retention does it: the mark first, then the files of the first segment. */
-  function takeFirstSegment(): void {
-    const [first, second] = scratch.files('.store') as [string, string];
+  /** As retention does it: the mark first, then the files of the first segments. */
+  function takeSegments(count: number): void {
+    const stores = scratch.files('.store');
     const file = new NodeFileSystem().open(scratch.path('high-watermark'), 'update');
-    writeMark(file, { ...(peekMark(file) as HighWatermark), startOffset: parseInt(second, 10) });
+    writeMark(file, {
+      ...(peekMark(file) as HighWatermark),
+      startOffset: parseInt(stores[count] as string, 10),
+    });
     file.close();
-    unlinkSync(scratch.path(first.replace('.store', '.index')));
-    unlinkSync(scratch.path(first));
+    for (const store of stores.slice(0, count)) {
+      unlinkSync(scratch.path(store.replace('.store', '.index')));
+      unlinkSync(scratch.path(store));
+    }
+  }
+
+  const takeFirstSegment = (): void => {
+    takeSegments(1);
+  };
+
+  /** Runs it once for each of its looks at the disk, before which something happens, each on a log of its own. */
+  async function everyMoment(
+    happen: () => void,
+    run: (fileSystem: MeanwhileFileSystem, at: number) => Promise<void>,
+  ): Promise<void> {
+    for (let at = 1; ; at++) {
+      const fileSystem = new MeanwhileFileSystem(at, happen);
+      await run(fileSystem, at);
+      if (fileSystem.lookCount < at) return;
+      scratch.remove();
+      scratch = new ScratchTopic();
+      await scratch.fill(12, { segmentBytes: 1024 });
+    }
   }
 
   for (const dryRun of [false, true]) {
     it(`finds nothing to do wherever retention comes in between${dryRun ? ', in a dry run' : ''}`, async () => {
-      for (let at = 1; ; at++) {
-        const fileSystem = new MeanwhileFileSystem(at, takeFirstSegment);
+      await everyMoment(takeFirstSegment, async (fileSystem, at) => {
         const options = { dryRun, tryBitFlip: false, lockTimeoutMs: 1000 };
         const report = await recoverTopic(scratch.context(fileSystem), options);
-        if (fileSystem.opened < at) break;
-        expect(report.repairs, `before opening ${at}`).to.deep.equal([]);
+        expect(report.repairs, `before look ${at}`).to.deep.equal([]);
         expect(report.lost).to.deep.equal([]);
-        scratch.remove();
-        scratch = new ScratchTopic();
-        await scratch.fill(12, { segmentBytes: 1024 });
-      }
+      });
     });
   }
+
+  const copyOn = (
+    fileSystem: MeanwhileFileSystem,
+    onBytes?: (byteCount: number) => void,
+  ): Promise<RecoverReport> =>
+    recoverTopic(scratch.context(fileSystem), {
+      dryRun: false,
+      tryBitFlip: false,
+      lockTimeoutMs: 1000,
+      out: join(scratch.directory, 'out'),
+      ...(onBytes === undefined ? {} : { onBytes }),
+    });
+
+  it('copies the log as it is before or after, and nothing else, wherever retention comes between recover --out', async () => {
+    const starts = new Set<number>();
+    // The second of them may be gone when the first is copied.
+    const takeTwo = (): void => {
+      takeSegments(2);
+    };
+    await everyMoment(takeTwo, async (fileSystem, at) => {
+      let copiedBytes = 0;
+      const report = await copyOn(fileSystem, (byteCount) => {
+        copiedBytes += byteCount;
+      });
+      expect(report.lost, `before look ${at}`).to.deep.equal([]);
+      expect(new Set(report.repairs.map(({ code }) => code))).to.deep.equal(new Set(['index_unsound']));
+      const out = openDataDirectory(join(scratch.directory, 'out'), { map: false });
+      const copy = await out.openTopic('t', { mode: 'read' });
+      const offsets: number[] = [];
+      for await (const entry of copy.records()) {
+        expect(entry.type).to.equal('record');
+        offsets.push(entry.offset);
+      }
+      await copy.close();
+      const [start = 12] = offsets;
+      expect(offsets, `before look ${at}`).to.deep.equal(
+        Array.from({ length: 12 - start }, (_, nth) => start + nth),
+      );
+      expect(readdirSync(join(scratch.directory, 'out'))).to.deep.equal(['t']);
+      const bytes = readdirSync(join(scratch.directory, 'out', 't'))
+        .filter((name) => name.endsWith('.store'))
+        .reduce((sum, name) => sum + statSync(join(scratch.directory, 'out', 't', name)).size, 0);
+      // Once copied, once looked through for damage; what was copied in vain is not counted.
+      expect(copiedBytes, `before look ${at}`).to.equal(2 * bytes);
+      starts.add(start);
+    });
+    expect(starts.size).to.equal(2);
+  });
+
+  it('says that there is no such topic where it is deleted before recover --out is done with it', async () => {
+    const refusals = new Set<string>();
+    const remove = (): void => {
+      renameSync(scratch.path(''), join(scratch.directory, '.deleted-00000000-0000-0000-0000-000000000000'));
+    };
+    await everyMoment(remove, async (fileSystem, at) => {
+      try {
+        await copyOn(fileSystem);
+      } catch (error) {
+        expect(error, `before look ${at}: ${String(error)}`).to.have.property('code', 'topic_not_found');
+        refusals.add('topic_not_found');
+        expect(readdirSync(scratch.directory)).not.to.include('t');
+        const out = join(scratch.directory, 'out');
+        expect(existsSync(out) ? readdirSync(out) : []).to.deep.equal([]);
+      }
+    });
+    expect(refusals.size).to.equal(1);
+  });
 
   it('refuses a plan that was made before the log began elsewhere', async () => {
     const [, second] = scratch.files('.store') as [string, string];
