@@ -19,3 +19,9 @@ export function openIfThere(
 /** True where the disk says that there is nothing of that name. */
 export const isGone = (error: unknown): boolean =>
   error instanceof FastQueueError && error.details.errno === 'ENOENT';
+
+/** What the disk says of itself; a file that is gone is not that. */
+export function isDiskError(error: unknown): error is FastQueueError {
+  if (!(error instanceof FastQueueError) || isGone(error)) return false;
+  return error.details.errno !== undefined || error.code === 'io_error';
+}

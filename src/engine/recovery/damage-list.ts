@@ -3,9 +3,9 @@
  * to its last, where its frames were moved), segment to segment, and topic.json. Takes no lock and changes nothing; what
  * it finds is looked at again before anything is done.
  */
-import { FastQueueError } from '../errors.ts';
+import type { FastQueueError } from '../errors.ts';
 import { FRAME_HEADER_BYTES } from '../format/frame.ts';
-import { isGone } from '../io/open-if-there.ts';
+import { isDiskError } from '../io/open-if-there.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import type { RegionDamage } from './damaged-region.ts';
 import type { PastMark } from './past-mark.ts';
@@ -161,10 +161,4 @@ async function* readInOrder(
     if (underWay.length >= readers.width) yield await (underWay.shift() as Promise<Outcome>);
   }
   for (const outcome of underWay) yield await outcome;
-}
-
-/** What the disk says of itself; a file that is gone is not that. */
-export function isDiskError(error: unknown): error is FastQueueError {
-  if (!(error instanceof FastQueueError) || isGone(error)) return false;
-  return error.details.errno !== undefined || error.code === 'io_error';
 }

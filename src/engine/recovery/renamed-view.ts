@@ -3,8 +3,8 @@
  * damaged can be seen before anything is renamed. Indexes of such stores are not there, as they go with the renaming.
  */
 import { classifyTopicFile, storeFileName } from '../format/file-names.ts';
-import type { FileSystem } from '../io/file-system.ts';
 import { indexPath, storePath, type TopicContext } from '../topic-directory.ts';
+import { readOnlyView } from './read-only-view.ts';
 import type { RenamedStore } from './runs.ts';
 
 /** Ends the name of a file that is not there. */
@@ -16,29 +16,15 @@ export function seenRenamed(context: TopicContext, renamed: readonly RenamedStor
   const { fileSystem, directory } = context;
   const actual = actualPaths(context, renamed);
   const pathOf = (path: string): string => actual.get(path) ?? path;
-  const view: FileSystem = {
-    appendRefusal: fileSystem.appendRefusal,
-    locksAvailable: fileSystem.locksAvailable,
+  const view = readOnlyView(fileSystem, {
     open: (path) => fileSystem.open(pathOf(path), 'read'),
     status: (path) => fileSystem.status(pathOf(path)),
     list: (path) => {
       const names = fileSystem.list(path);
       return path === directory ? names?.flatMap((name) => nameSeen(name, renamed)).sort() : names;
     },
-    freeBytes: (path) => fileSystem.freeBytes(path),
-    isWritable: () => false,
-    watch: () => undefined,
-    makeDirectory: refuse,
-    rename: refuse,
-    unlink: refuse,
-    removeDirectory: refuse,
-    syncDirectory: refuse,
-  };
+  });
   return { ...context, fileSystem: view };
-}
-
-function refuse(): never {
-  throw new TypeError('a topic that is seen as it will be is only read');
 }
 
 /** Where a store of the view is on the disk. */

@@ -21,6 +21,7 @@ import {
 } from '../damage-scan.ts';
 import type { LogSegment } from '../segment-list.ts';
 import { storePath, type TopicContext } from '../topic-directory.ts';
+import { seenWithReadableIndexes, type UnreadableIndex } from './readable-indexes.ts';
 import { IndexCheck, type IndexVerdict } from '../index-check.ts';
 
 export interface SegmentRequest {
@@ -63,6 +64,8 @@ export interface SegmentContents {
   readonly records: number;
   readonly gaps: number;
   readonly index: IndexVerdict;
+  /** Where the disk does not give the index up: then the verdict is of no more than what could be read of it. */
+  readonly unreadableIndex: UnreadableIndex | undefined;
 }
 
 /**
@@ -72,11 +75,16 @@ export interface SegmentContents {
  * @throws FastQueueError `newer_format`, `recovery_incomplete`; disk errors as themselves
  */
 export function readSegment(
-  context: TopicContext,
+  topic: TopicContext,
   request: SegmentRequest,
   onBytes: (byteCount: number) => void,
 ): SegmentReading {
   const { segment, purpose } = request;
+  let unreadableIndex: UnreadableIndex | undefined;
+  const onUnreadable = (index: UnreadableIndex): void => {
+    unreadableIndex ??= index;
+  };
+  const context = purpose === 'verify' ? seenWithReadableIndexes(topic, onUnreadable) : topic;
   const store = context.fileSystem.open(storePath(context, segment.baseOffset), 'read');
   try {
     const visit = new Visit(context, request, onBytes);
@@ -87,7 +95,8 @@ export function readSegment(
       visit.close();
       throw error;
     }
-    const contents = visit.contents();
+    const seen = visit.contents();
+    const contents = seen === undefined ? undefined : { ...seen, unreadableIndex };
     // A writer may be adding to both.
     const storeBytes = segment.isActive && segment.sizeBytes > 0 ? Infinity : segment.sizeBytes;
     const { baseOffset } = segment;
@@ -141,7 +150,7 @@ class Visit {
     };
   }
 
-  contents(): SegmentContents | undefined {
+  contents(): Omit<SegmentContents, 'unreadableIndex'> | undefined {
     this.#tell(this.#request.segment.sizeBytes - this.#bytes);
     if (this.#check === undefined) return undefined;
     return { records: this.#records, gaps: this.#gaps, index: this.#check.verdict() };

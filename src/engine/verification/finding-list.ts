@@ -4,13 +4,11 @@
  */
 import { join } from 'node:path';
 import { commandLine } from '../command-line.ts';
-import type { FastQueueError } from '../errors.ts';
 import { classifyTopicFile } from '../format/file-names.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
-import type { IndexVerdict } from '../index-check.ts';
 import type { RecoveryPlan, RegionRepair } from '../recovery/plan.ts';
 import { restoredEnd } from '../recovery/report.ts';
-import type { SegmentReading } from '../recovery/segment-reading.ts';
+import type { SegmentContents, SegmentReading } from '../recovery/segment-reading.ts';
 import { listSegments, type LogSegment } from '../segment-list.ts';
 import { indexPath, markPath, storeBytes, storePath, type TopicContext } from '../topic-directory.ts';
 import { FINDING_SEVERITY, type Finding, type FindingCode } from './findings.ts';
@@ -31,11 +29,13 @@ export class FindingList {
     return this.#findings;
   }
 
-  noteIndex(segment: LogSegment, index: IndexVerdict, reading: SegmentReading): void {
+  noteIndex(segment: LogSegment, contents: SegmentContents, reading: SegmentReading): void {
+    const { index, unreadableIndex } = contents;
     const path = indexPath(this.#context, segment.baseOffset);
     const command = commandLine(this.#context, `recover ${this.#context.topic}`);
+    if (unreadableIndex !== undefined) this.noteUnreadable(unreadableIndex.path, unreadableIndex);
     if (index.isMissing) {
-      if (reading.goodEndOffset > segment.baseOffset)
+      if (unreadableIndex === undefined && reading.goodEndOffset > segment.baseOffset)
         this.add('index_missing', {
           path,
           message: 'The index is missing; reading goes on without it.',
@@ -153,7 +153,7 @@ export class FindingList {
   }
 
   /** Once for each file, however often it is looked at. */
-  noteUnreadable(path: string, error: FastQueueError): void {
+  noteUnreadable(path: string, error: { readonly message: string }): void {
     if (this.#findings.some((finding) => finding.code === 'io_error' && finding.path === path)) return;
     this.#note('io_error', { path, message: `${error.message} What it holds is unknown.` });
   }

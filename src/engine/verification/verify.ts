@@ -8,14 +8,15 @@ import { commandLine } from '../command-line.ts';
 import { FastQueueError } from '../errors.ts';
 import { FindingList } from './finding-list.ts';
 import type { Finding, OffsetRange } from './findings.ts';
-import { isGone } from '../io/open-if-there.ts';
+import { isDiskError, isGone } from '../io/open-if-there.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import { scanTail } from '../frame-scanner.ts';
 import { isDeleted, peekMark, readMark } from '../mark-file.ts';
 import { isAsSeen } from '../recovery/apply.ts';
-import { isDiskError, listDamage } from '../recovery/damage-list.ts';
+import { listDamage } from '../recovery/damage-list.ts';
 import { findMisnamed } from '../recovery/misnamed-stores.ts';
 import { planRecovery, type DamageList, type RecoveryPlan } from '../recovery/plan.ts';
+import { seenWithReadableIndexes } from '../recovery/readable-indexes.ts';
 import { actualPath, seenRenamed } from '../recovery/renamed-view.ts';
 import { listRuns, type RenamedStore } from '../recovery/runs.ts';
 import { halfExchanged } from '../recovery/undo.ts';
@@ -119,10 +120,13 @@ class Verification {
     { readers, misnamed }: { readers: SegmentReaders; misnamed: readonly RenamedStore[] },
   ) {
     this.#renamedBases = new Set(misnamed.map(({ to }) => to));
-    this.#context = seenRenamed(context, misnamed);
+    const renamed = seenRenamed(context, misnamed);
+    this.#context = seenWithReadableIndexes(renamed, (index) => {
+      this.#findings.noteUnreadable(index.path, index);
+    });
     this.#options = options;
     // Other threads see the disk as it is.
-    this.#readers = misnamed.length > 0 ? openSegmentReaders(this.#context, undefined) : readers;
+    this.#readers = misnamed.length > 0 ? openSegmentReaders(renamed, undefined) : readers;
     this.#findings = new FindingList(this.#context, (path) => actualPath(context, misnamed, path));
     for (const { from, to } of misnamed) this.#findings.noteMisnamed(storePath(context, from), to);
   }
@@ -282,7 +286,8 @@ class Verification {
   }
 
   #segmentDone(segment: LogSegment, reading: SegmentReading): void {
-    const { records, gaps, index } = reading.contents as SegmentContents;
+    const contents = reading.contents as SegmentContents;
+    const { records, gaps } = contents;
     this.#segments.push({
       ...reportOf(segment),
       nextOffset: reading.goodEndOffset,
@@ -292,7 +297,7 @@ class Verification {
       lastTimestamp: reading.lastTimestamp,
     });
     // The index of a store that bears another's name goes with the renaming.
-    if (!this.#renamedBases.has(segment.baseOffset)) this.#findings.noteIndex(segment, index, reading);
+    if (!this.#renamedBases.has(segment.baseOffset)) this.#findings.noteIndex(segment, contents, reading);
     if (!segment.isActive && reading.goodEndOffset > segment.endOffset) {
       this.#overlapping.push(segment);
       this.#findings.add('overlapping_segments', {

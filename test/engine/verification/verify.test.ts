@@ -271,6 +271,100 @@ describe('verify', () => {
     });
   });
 
+  describe('finds all else of a store whose index the disk does not give up', () => {
+    /** Where an index is not opened, or its reads fail from so many on. */
+    type Refusal = 'open' | number;
+
+    async function verifyRefused(refusal: Refusal, quick = false): Promise<VerifyReport> {
+      class NoIndexes extends NodeFileSystem {
+        override open(...args: Parameters<NodeFileSystem['open']>): ReturnType<NodeFileSystem['open']> {
+          const [path] = args;
+          if (!path.endsWith('.index')) return super.open(...args);
+          if (refusal === 'open')
+            throw new FastQueueError('permission_denied', `Could not open ${path}: EACCES.`, {
+              errno: 'EACCES',
+              path,
+            });
+          const handle = super.open(...args);
+          const read = handle.read.bind(handle);
+          let readCount = 0;
+          return Object.assign(handle, {
+            read: (target: Uint8Array, position: number) => {
+              if (readCount++ < refusal) return read(target, position);
+              throw new FastQueueError('io_error', `Could not read ${path}: EIO.`, { errno: 'EIO', path });
+            },
+          });
+        }
+      }
+      const context = scratch.context(new NoIndexes({ map: false }));
+      return verifyTopic(context, { quick, onBytes: () => undefined });
+    }
+
+    const withoutDiskErrors = ({ findings }: VerifyReport): VerifyReport['findings'] =>
+      findings.filter(({ code }) => code !== 'io_error');
+
+    const DAMAGES: Readonly<Record<string, (path: string) => void>> = {
+      'a frame that does not check out': (path) => {
+        change(path, (bytes) => bytes.fill(0, 20, 21));
+      },
+      'lost bounds of frames': (path) => {
+        change(path, (bytes) => bytes.fill(0xff, 230, 600));
+      },
+      'bytes that came in before its end': (path) => {
+        change(path, (bytes) =>
+          Buffer.concat([bytes.subarray(0, 300), Buffer.from('abc'), bytes.subarray(300)]),
+        );
+      },
+      'an end that is gone': (path) => {
+        change(path, (bytes) => bytes.subarray(0, -30));
+      },
+      'no damage': () => undefined,
+    };
+
+    const change = (path: string, make: (bytes: Buffer) => Buffer): void => {
+      writeFileSync(path, make(readFileSync(path)));
+    };
+
+    for (const [what, damage] of Object.entries(DAMAGES))
+      for (const isActive of [false, true])
+        it(`${what}, in ${isActive ? 'the active' : 'a sealed'} store`, async () => {
+          const stores = scratch.files('.store');
+          damage(scratch.path(stores.at(isActive ? -1 : 1)!));
+          for (const quick of [false, true]) {
+            const expected = await verify(quick);
+            for (const refusal of ['open', 0, 1] as const) {
+              const report = await verifyRefused(refusal, quick);
+              const title = `quick: ${String(quick)}, refused: ${refusal}`;
+              const found = withoutDiskErrors(report);
+              // Where the end of a store is looked for without an index, more of it is read than its end.
+              if (quick) expect(found, title).to.deep.include.members([...expected.findings]);
+              else expect(found, title).to.deep.equal(expected.findings);
+              expect(report.segments.length, title).to.equal(expected.segments.length);
+              if (!quick) expect(report.segments, title).to.deep.equal(expected.segments);
+              expect(report.lost, title).to.deep.equal(expected.lost);
+              expect(report.nextOffset, title).to.equal(expected.nextOffset);
+              const named = report.findings.filter(({ code }) => code === 'io_error').map(({ path }) => path);
+              if (quick) expect(named, title).to.include(scratch.path(`${FIRST}.index`));
+              else
+                expect(named.sort(), title).to.deep.equal(
+                  scratch.files('.index').map((name) => scratch.path(name)),
+                );
+            }
+          }
+        });
+
+    it('says nothing of the end of an index whose beginning alone could be read but what it holds', async () => {
+      change(scratch.path(`${FIRST}.index`), (bytes) => bytes.fill(0, 24, 48));
+      expect(codes(await verifyRefused(1)))
+        .to.include('index_unsound')
+        .and.to.include('io_error');
+    });
+
+    it('names no index that is a file and can be read', async () => {
+      expect((await verifyRefused(Infinity)).findings).to.deep.equal([]);
+    });
+  });
+
   it('names the index, not its store, when the index is what cannot be opened', async () => {
     class NoIndex extends NodeFileSystem {
       override open(...args: Parameters<NodeFileSystem['open']>): ReturnType<NodeFileSystem['open']> {
@@ -378,6 +472,20 @@ describe('verify, on several threads', () => {
     } finally {
       sandbox.remove();
     }
+  });
+
+  it('finds all else of a store whose index another thread cannot read', async () => {
+    const before = (await verifyWith(2)).report;
+    const path = scratch.path(scratch.files('.index')[3]!);
+    rmSync(path);
+    mkdirSync(path);
+    const { report } = await verifyWith(2);
+    const [unreadable, others] = [true, false].map((isThat) =>
+      report.findings.filter(({ code }) => (code === 'io_error') === isThat),
+    );
+    expect(unreadable?.map((finding) => finding.path)).to.deep.equal([path]);
+    expect(others).to.deep.equal(before.findings.filter((finding) => finding.path !== path));
+    expect(report.segments).to.deep.equal(before.segments);
   });
 
   it('reports what the disk says to another thread as itself', async () => {
