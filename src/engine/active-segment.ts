@@ -4,7 +4,7 @@
  */
 import { commandLine } from './command-line.ts';
 import { FastQueueError } from './errors.ts';
-import { decodeFrameHeader, FRAME_HEADER_BYTES } from './format/frame.ts';
+import { headerAt } from './frame-header.ts';
 import { isSameFile, type FileHandle, type FileStatus } from './io/file-system.ts';
 import { IndexWriter } from './offset-index.ts';
 import { storePath, type TopicContext } from './topic-directory.ts';
@@ -54,13 +54,11 @@ export class ActiveSegment {
     const store = context.fileSystem.open(path, 'update');
     try {
       await prove(store);
-      const header = Buffer.alloc(FRAME_HEADER_BYTES);
-      const isEmpty = store.read(header, 0) < FRAME_HEADER_BYTES;
       return new ActiveSegment(context, {
         baseOffset: segment.baseOffset,
         store,
         index: IndexWriter.open(context, { ...segment, storeBytes: store.status().sizeBytes }),
-        firstTimestamp: isEmpty ? undefined : decodeFrameHeader(header, 0).timestamp,
+        firstTimestamp: headerAt(store, { position: 0 })?.timestamp,
       });
     } catch (error) {
       store.close();

@@ -11,6 +11,7 @@ import {
   MAX_RECORD_BYTES,
   solveFrameOffset,
 } from './format/frame.ts';
+import { headerAt, headerBytesAt } from './frame-header.ts';
 import { newerFrame, payloadChecksum, scanFrames, type ScanRequest } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { MAX_OFFSET } from './limits.ts';
@@ -268,8 +269,8 @@ function walkHole(store: FileHandle, hole: Hole): UnsolvedFrame[] {
   const frames: UnsolvedFrame[] = [];
   let { position } = hole;
   while (frames.length < MAX_WALKED_FRAMES && position + FRAME_HEADER_BYTES <= hole.endPosition) {
-    const bytes = Buffer.alloc(FRAME_HEADER_BYTES);
-    if (store.read(bytes, position) < FRAME_HEADER_BYTES) break;
+    const bytes = headerBytesAt(store, { position });
+    if (bytes === undefined) break;
     const header = decodeFrameHeader(bytes, 0);
     if (position + header.frameBytes > hole.endPosition) break;
     const isRecord = header.kind === FRAME_KIND.record && header.payloadBytes <= MAX_RECORD_BYTES;
@@ -310,8 +311,8 @@ export function solvedOffset(
   position: number,
   range: { offset: number; nextOffset: number },
 ): number | undefined {
-  const bytes = Buffer.alloc(FRAME_HEADER_BYTES);
-  if (store.read(bytes, position) < FRAME_HEADER_BYTES) return undefined;
+  const bytes = headerBytesAt(store, { position });
+  if (bytes === undefined) return undefined;
   return solveWithin(
     bytes,
     checksumOfPayload(store, position, decodeFrameHeader(bytes, 0).payloadBytes),
@@ -337,14 +338,6 @@ function checksumOfPayload(store: FileHandle, position: number, byteCount: numbe
   return payloadChecksum(store, { position: position + FRAME_HEADER_BYTES, byteCount });
 }
 
-export function headerAt(
-  store: FileHandle,
-  position: number,
-): ReturnType<typeof decodeFrameHeader> | undefined {
-  const header = Buffer.alloc(FRAME_HEADER_BYTES);
-  return store.read(header, position) < FRAME_HEADER_BYTES ? undefined : decodeFrameHeader(header, 0);
-}
-
 function timestampAt(store: FileHandle, position: number): number | undefined {
-  return headerAt(store, position)?.timestamp;
+  return headerAt(store, { position })?.timestamp;
 }

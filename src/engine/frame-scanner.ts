@@ -17,6 +17,7 @@ import {
   MAX_RECORD_BYTES,
   type FrameHeader,
 } from './format/frame.ts';
+import { headerAt } from './frame-header.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { KERNEL_INPUT } from './kernel/index.ts';
 import type { Kernel, Region } from './kernel/kernel.ts';
@@ -182,7 +183,7 @@ export function scanFrames(request: ScanRequest): FrameScan {
     if (run.stop === 'incomplete') {
       // The file was cut since its size was looked at: no larger chunk would bring more.
       if (byteCount < wantedBytes) return finish('incomplete');
-      const frameBytes = frameBytesAt(file, place);
+      const frameBytes = headerAt(file, place)?.frameBytes;
       if (frameBytes === undefined || position + frameBytes > endPosition) return finish('incomplete');
       // The frame goes on behind this chunk: take at least all of it next time.
       chunkBytes = Math.max(frameBytes, READ_CHUNK_BYTES);
@@ -196,14 +197,6 @@ export function scanFrames(request: ScanRequest): FrameScan {
     lastTimestamp = frame.header.timestamp;
   }
   return finish('end');
-}
-
-function frameBytesAt(file: FileHandle, place: FramePlace): number | undefined {
-  const header = Buffer.alloc(FRAME_HEADER_BYTES);
-  if (place.position + FRAME_HEADER_BYTES > place.endPosition) return undefined;
-  return file.read(header, place.position) < FRAME_HEADER_BYTES
-    ? undefined
-    : decodeFrameHeader(header, 0).frameBytes;
 }
 
 export interface TailScan {

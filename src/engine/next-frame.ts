@@ -18,6 +18,7 @@ import {
   solveFrameOffset,
   type FrameHeader,
 } from './format/frame.ts';
+import { headerAt, headerBytesAt } from './frame-header.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { crc32Combine } from './format/crc32.ts';
 import { isAllZeros } from './format/zeros.ts';
@@ -101,9 +102,9 @@ export function placesByLength(file: FileHandle, from: FoundFrame & { endPositio
   const places: FoundFrame[] = [];
   let { position, offset } = from;
   while (places.length < MAX_FOLLOWED) {
-    const bytes = readHeader(file, position, from.endPosition);
-    if (bytes === undefined) break;
-    const { kind, payloadBytes, frameBytes } = decodeFrameHeader(bytes, 0);
+    const header = headerAt(file, { position, endPosition: from.endPosition });
+    if (header === undefined) break;
+    const { kind, payloadBytes, frameBytes } = header;
     const isRecord = kind === FRAME_KIND.record && payloadBytes <= MAX_RECORD_BYTES;
     if (!isRecord && places.length > 0) break;
     position += frameBytes;
@@ -126,7 +127,7 @@ function isWholeFrame(request: NextFrameRequest, untilPosition: number): boolean
   const { file, fromPosition, minOffset } = request;
   const byteCount = untilPosition - fromPosition - FRAME_HEADER_BYTES;
   if (byteCount < 0 || byteCount > MAX_RECORD_BYTES) return false;
-  const header = readHeader(file, fromPosition, untilPosition);
+  const header = headerBytesAt(file, { position: fromPosition, endPosition: untilPosition });
   if (header === undefined) return false;
   const { checksum } = decodeFrameHeader(header, 0);
   header.writeUInt32BE(byteCount, 0);
@@ -170,9 +171,8 @@ function isGoodFrame(place: FoundFrame, request: NextFrameRequest): boolean {
   const { file, endPosition } = request;
   if (place.position < request.fromPosition || place.offset > request.maxOffset) return false;
   if (place.offset < request.minOffset) return false;
-  const headerBytes = readHeader(file, place.position, endPosition);
-  if (headerBytes === undefined) return false;
-  const header = decodeFrameHeader(headerBytes, 0);
+  const header = headerAt(file, { position: place.position, endPosition });
+  if (header === undefined) return false;
   if (!isPlausible(header, place.position, request)) return false;
   // Its own sums: the range's may not begin here.
   const checksums = new RangeChecksums(file, place.position);
@@ -270,17 +270,17 @@ function confirm(
 ): FoundFrame | undefined {
   const { file, endPosition } = request;
   const nextPosition = candidate.position + candidate.header.frameBytes;
-  const next = readHeader(file, nextPosition, endPosition);
+  const next = headerAt(file, { position: nextPosition, endPosition });
   const leadsToFrame =
     next !== undefined &&
-    isPlausible(decodeFrameHeader(next, 0), nextPosition, {
+    isPlausible(next, nextPosition, {
       endPosition,
       minTimestamp: candidate.header.timestamp,
     });
   // Judged before any payload is read: what is left are frames at the very end and before the next hole.
   if (!leadsToFrame && nextPosition !== endPosition && !isNamed(candidate.position, request))
     return undefined;
-  const headerBytes = readHeader(file, candidate.position, endPosition);
+  const headerBytes = headerBytesAt(file, { position: candidate.position, endPosition });
   if (headerBytes === undefined) return undefined;
   const payloadChecksum = checksumOfPayload(candidate, checksums);
   if (Number.isNaN(payloadChecksum)) return undefined;
@@ -321,7 +321,10 @@ function isOneNamed(
 }
 
 function checksOut(place: FoundFrame, request: NextFrameRequest, checksums: RangeChecksums): boolean {
-  const headerBytes = readHeader(request.file, place.position, request.endPosition);
+  const headerBytes = headerBytesAt(request.file, {
+    position: place.position,
+    endPosition: request.endPosition,
+  });
   if (headerBytes === undefined) return false;
   const header = decodeFrameHeader(headerBytes, 0);
   if (place.position + header.frameBytes > request.endPosition) return false;
@@ -343,12 +346,6 @@ function countOffsets(file: FileHandle, { position, header }: Candidate): number
 }
 
 const GAP_HEAD_BYTES = 9;
-
-function readHeader(file: FileHandle, position: number, endPosition: number): Buffer | undefined {
-  if (position + FRAME_HEADER_BYTES > endPosition) return undefined;
-  const header = Buffer.alloc(FRAME_HEADER_BYTES);
-  return file.read(header, position) < FRAME_HEADER_BYTES ? undefined : header;
-}
 
 function checksumOfPayload(candidate: Candidate, checksums: RangeChecksums): number {
   const { payloadBytes: byteCount } = candidate.header;

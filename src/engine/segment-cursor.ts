@@ -3,6 +3,7 @@
  * segments: log-reader.ts tells it how far it may go. Uses the kernel's memory for the length of a call.
  */
 import { decodeFrameHeader, FRAME_HEADER_BYTES, frameTimestampAt, payloadBytesAt } from './format/frame.ts';
+import { headerAt } from './frame-header.ts';
 import { isSound, newerFrame, readFrameAt } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
@@ -148,11 +149,7 @@ export class SegmentCursor {
   #frameBytes(byteCount: number): number | undefined {
     if (byteCount >= FRAME_HEADER_BYTES)
       return decodeFrameHeader(this.#kernel.memory, KERNEL_INPUT.start).frameBytes;
-    const header = Buffer.alloc(FRAME_HEADER_BYTES);
-    if (this.#position + FRAME_HEADER_BYTES > this.endPosition) return undefined;
-    return this.store.read(header, this.#position) < FRAME_HEADER_BYTES
-      ? undefined
-      : decodeFrameHeader(header, 0).frameBytes;
+    return headerAt(this.store, { position: this.#position, endPosition: this.endPosition })?.frameBytes;
   }
 
   /** A gap is a step; a control frame is passed over. @throws FastQueueError `newer_format` */

@@ -9,7 +9,7 @@ import { commandLine } from '../command-line.ts';
 import { FastQueueError } from '../errors.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import type { FileStatus } from '../io/file-system.ts';
-import { headerAt } from '../damage-scan.ts';
+import { headerAt } from '../frame-header.ts';
 import { currentMark } from '../mark-file.ts';
 import { isIndexFree } from '../offset-index.ts';
 import { listSegments, openStoreIfThere, type LogSegment } from '../segment-list.ts';
@@ -147,7 +147,7 @@ async function readSealed(
       endOffset,
       file,
       compactBytes: counter.bytes,
-      firstTimestamp: headerAt(store, 0)?.timestamp ?? -Infinity,
+      firstTimestamp: headerAt(store, { position: 0 })?.timestamp ?? -Infinity,
       lastTimestamp: scan.lastTimestamp,
       damage: isSound ? undefined : { path, position: scan.endPosition, offset: scan.nextOffset },
       isIndexFree: isIndexFree(context, baseOffset),

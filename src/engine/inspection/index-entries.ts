@@ -3,8 +3,8 @@
  * a note: it is a cache, and no record depends on it.
  */
 import { readUInt64 } from '../format/big-endian.ts';
-import { decodeFrameHeader, FRAME_HEADER_BYTES } from '../format/frame.ts';
 import { decodeIndexEntry, INDEX_ENTRY_BYTES } from '../format/index-entry.ts';
+import { headerAt } from '../frame-header.ts';
 import { isSound, readFrameAt } from '../frame-scanner.ts';
 import type { InspectOptions } from './inspect.ts';
 import type { FileHandle, FileSystem } from '../io/file-system.ts';
@@ -100,8 +100,5 @@ function namesFrame(store: FileHandle, endPosition: number, entry: EntryFields):
 
 /** Without an offset in the checksum only the Length can be compared. */
 function namesHeader(store: FileHandle, endPosition: number, entry: EntryFields): boolean {
-  if (entry.position + FRAME_HEADER_BYTES > endPosition) return false;
-  const header = Buffer.alloc(FRAME_HEADER_BYTES);
-  store.read(header, entry.position);
-  return decodeFrameHeader(header, 0).lengthField === entry.lengthField;
+  return headerAt(store, { position: entry.position, endPosition })?.lengthField === entry.lengthField;
 }

@@ -10,6 +10,7 @@ import {
   MAX_RECORD_BYTES,
   type FrameHeader,
 } from '../format/frame.ts';
+import { headerAt } from '../frame-header.ts';
 import { isSound, newerFrame, readFrameAt, type FrameReading } from '../frame-scanner.ts';
 import { checkRun, findNextPlain, type ChecksumName } from './checks.ts';
 import type { FileHandle } from '../io/file-system.ts';
@@ -161,15 +162,6 @@ function judgePlain(request: WalkRequest, place: Place, header: FrameHeader): Fr
   return findNextPlain(request.file, request.checksum, range) === place.position
     ? { type: 'record', header, offsetCount: 1 }
     : { type: 'bad', header };
-}
-
-function headerAt(
-  file: FileHandle,
-  place: { position: number; endPosition: number },
-): FrameHeader | undefined {
-  const bytes = Buffer.alloc(FRAME_HEADER_BYTES);
-  if (place.position + FRAME_HEADER_BYTES > place.endPosition) return undefined;
-  return file.read(bytes, place.position) < FRAME_HEADER_BYTES ? undefined : decodeFrameHeader(bytes, 0);
 }
 
 function recordFrames(

@@ -12,7 +12,8 @@ import { peekMark, writeMark } from '../mark-file.ts';
 import { removeIndex } from '../offset-index.ts';
 import { QuarantineRun } from '../quarantine.ts';
 import { markApplied, runPath, type RenamedStore } from './runs.ts';
-import { headerAt, scanStore, solvedOffset } from '../damage-scan.ts';
+import { scanStore, solvedOffset } from '../damage-scan.ts';
+import { headerAt } from '../frame-header.ts';
 import { openStoreIfThere } from '../segment-list.ts';
 import { listStoreBases, storePath, type TopicContext, storeBytes } from '../topic-directory.ts';
 import type { LockHold } from '../topic-lock.ts';
@@ -93,7 +94,7 @@ function framesUnder(
 function solvedBase(store: FileHandle, baseOffset: number, bases: readonly number[]): number | undefined {
   const endOffset = bases.find((base) => base > baseOffset) ?? MAX_OFFSET;
   const lowest = Math.floor(baseOffset / 2 ** 32) * 2 ** 32;
-  const header = headerAt(store, 0);
+  const header = headerAt(store, { position: 0 });
   if (header === undefined || header.frameBytes > store.status().sizeBytes) return undefined;
   const offset = solvedOffset(store, 0, { offset: lowest, nextOffset: lowest + 2 ** 32 });
   if (offset === undefined || (offset > baseOffset && offset < endOffset)) return undefined;

@@ -5,20 +5,14 @@
  */
 import { FastQueueError } from '../errors.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
+import { headerAt } from '../frame-header.ts';
 import { payloadChecksum } from '../frame-scanner.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { findFlippedBit } from './bit-flip.ts';
 import { isIndexSound } from '../index-rebuild.ts';
 import type { RegionDamage } from './damaged-region.ts';
 import { pastMarkOf, type PastMark } from './past-mark.ts';
-import {
-  framesWithin,
-  headerAt,
-  scanStore,
-  type FrameVisitor,
-  type Hole,
-  type StoreScan,
-} from '../damage-scan.ts';
+import { framesWithin, scanStore, type FrameVisitor, type Hole, type StoreScan } from '../damage-scan.ts';
 import type { LogSegment } from '../segment-list.ts';
 import { storePath, type TopicContext } from '../topic-directory.ts';
 import { seenWithReadableIndexes, type UnreadableIndex } from './readable-indexes.ts';
@@ -211,7 +205,7 @@ function findDamage(
     regions,
     goodEndOffset: scan.nextOffset,
     nextOffset: isCut ? Math.max(scan.nextOffset, segment.endOffset) : scan.nextOffset,
-    firstTimestamp: headerAt(store, 0)?.timestamp,
+    firstTimestamp: headerAt(store, { position: 0 })?.timestamp,
     lastTimestamp: scan.lastTimestamp,
     activeEndPosition: isToMark && !isCut && storeBytes < mark.position ? storeBytes : undefined,
     pastMark,
@@ -272,7 +266,7 @@ export function describeHole(
 function codeOf(hole: Hole, facts: { store: FileHandle; isTail: boolean; isMoved: boolean }): string {
   if (facts.isMoved) return 'misplaced_frames';
   if (hole.nextOffset === hole.offset) return 'foreign_bytes';
-  const header = headerAt(facts.store, hole.position);
+  const header = headerAt(facts.store, { position: hole.position });
   const isOneFrame =
     header !== undefined &&
     hole.position + header.frameBytes === hole.endPosition &&
