@@ -4,6 +4,7 @@
  * no lock and changes nothing.
  */
 import { FastQueueError } from '../errors.ts';
+import { HIGH_WATERMARK_FILE } from '../format/file-names.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import { headerAt } from '../frame-header.ts';
 import { payloadChecksum } from '../frame-scanner.ts';
@@ -279,7 +280,8 @@ function tooMany(context: TopicContext, store: FileHandle, scan: StoreScan): Fas
   return new FastQueueError(
     'recovery_incomplete',
     `${store.path} holds records up to offset ${scan.nextOffset - 1} before the byte that the high-water mark of ` +
-      `"${context.topic}" names, which says fewer. Nothing was changed. Repair into a new directory with --out.`,
+      `"${context.topic}" names, which says fewer. Nothing was changed. Move the topic's file ${HIGH_WATERMARK_FILE} away ` +
+      'and run recover again: it is made anew from the stores.',
     { topic: context.topic, path: store.path, endOffset: scan.nextOffset },
   );
 }

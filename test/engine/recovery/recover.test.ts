@@ -18,7 +18,11 @@ import { applyPlan } from '../../../src/engine/recovery/apply.ts';
 import { listDamage } from '../../../src/engine/recovery/damage-list.ts';
 import { withRecoveryLock } from '../../../src/engine/recovery/lock.ts';
 import { planRecovery, type RecoveryPlan } from '../../../src/engine/recovery/plan.ts';
-import type { HighWatermark } from '../../../src/engine/format/high-watermark.ts';
+import {
+  decodeHighWatermark,
+  encodeHighWatermark,
+  type HighWatermark,
+} from '../../../src/engine/format/high-watermark.ts';
 import { openSegmentReaders } from '../../../src/engine/recovery/segment-readers.ts';
 import {
   framePositions,
@@ -29,6 +33,7 @@ import {
 
 const SEALED = '00000000000000000003.store';
 const ACTIVE = '00000000000000000007.store';
+const MARK = 'high-watermark';
 
 async function codeOf(work: Promise<unknown>): Promise<ErrorCode | 'none'> {
   try {
@@ -97,6 +102,23 @@ describe('recover', () => {
     const done = await scene.recover();
     expect(planned.repairs).to.deep.equal(done.repairs);
     expect(planned.lost).to.deep.equal(done.lost);
+  });
+
+  it('refuses a mark that says fewer than the stores hold, and what it says to do then loses nothing', async () => {
+    const healthy = decodeHighWatermark(scene.healthy.get(MARK) as Buffer) as HighWatermark;
+    const fewer = encodeHighWatermark({ ...healthy, nextOffset: healthy.nextOffset - 1 });
+    scene.reset(new Map([[MARK, fewer]]));
+    const before = snapshotOf(scene.directory);
+    const refusal = await scene.recover().then(
+      () => undefined,
+      (error: unknown) => error as FastQueueError,
+    );
+    expect(refusal?.code).to.equal('recovery_incomplete');
+    expect(refusal?.message).to.contain(`Move the topic's file ${MARK} away and run recover again`);
+    expect(snapshotOf(scene.directory)).to.deep.equal(before);
+    scene.reset(new Map([[MARK, undefined]]));
+    expect((await scene.recover()).lost).to.deep.equal([]);
+    expect(await scene.scratch.everyOffset()).to.deep.equal(scene.seen);
   });
 
   it('refuses a plan once another recover has run, and changes nothing', async () => {
