@@ -7,7 +7,7 @@ import { MAX_RECORD_BYTES } from './format/frame.ts';
 import { KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
 import type { Kernel } from './kernel/kernel.ts';
 import { MAX_BATCH_BYTES } from './limits.ts';
-import type { FramedBatch } from './log.ts';
+import type { FramedBatch } from './append-queue.ts';
 
 const NEWLINE = 0x0a;
 const LINE_DELIMITER = Uint8Array.of(NEWLINE);

@@ -31,7 +31,8 @@ export { createKernel, KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
 export type { FrameLinesResult, Kernel, RecordTextForm, Region } from './kernel/kernel.ts';
 export { missingAsJson, NotAPayload, payloadFromJson } from './json-records.ts';
 export { lineForm } from './record-text.ts';
-export type { Ack, AppendOptions, BatchReport, FramedBatch } from './log.ts';
+export type { Ack, FramedBatch } from './append-queue.ts';
+export type { AppendOptions, BatchReport } from './log.ts';
 export type {
   BytesStep,
   DamageStep,

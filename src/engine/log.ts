@@ -5,16 +5,18 @@
  *     lock → catch up (settle if need be) → roll if due → one write → fdatasync → index → mark → unlock → acknowledge
  *
  * Concurrent appends share batches and syncs. Records are acknowledged only when the store is durable and the mark says
- * so. Owns the active segment's descriptors; reading is log-reader.ts's.
+ * so. Owns the active segment's descriptors; who waits stands in append-queue.ts, reading is log-reader.ts's.
  */
 import { ActiveSegment } from './active-segment.ts';
+import { markNotWritten, refuseUnfit, shortWrite } from './append-errors.ts';
 import {
-  markNotWritten,
-  offsetsExhausted,
-  refuseUnfit,
-  shortWrite,
-  unexpectedOffset,
-} from './append-errors.ts';
+  acknowledgeGroup,
+  AppendQueue,
+  isFramed,
+  type Ack,
+  type FramedBatch,
+  type PendingAppend,
+} from './append-queue.ts';
 import { DeferredMarkSync } from './deferred-mark-sync.ts';
 import { syncDirectoriesAbove } from './directory-sync.ts';
 import { FastQueueError } from './errors.ts';
@@ -22,7 +24,7 @@ import type { HighWatermark } from './format/high-watermark.ts';
 import { GroupGather } from './group-gather.ts';
 import { KERNEL_ENTRIES, KERNEL_OUTPUT } from './kernel/index.ts';
 import type { Kernel, Region } from './kernel/kernel.ts';
-import { CLOCK_STEP_BACK_MS, MAX_BATCH_BYTES, MAX_OFFSET } from './limits.ts';
+import { CLOCK_STEP_BACK_MS } from './limits.ts';
 import { isDeleted, isFailed, markUnsound, peekMark, refuseNewer, writeMark } from './mark-file.ts';
 import { monotonicMs } from './monotonic.ts';
 import type { RecordSource } from './record-sources.ts';
@@ -30,29 +32,6 @@ import { cutAfterFailure, settle, syncUnproven } from './settle.ts';
 import type { TopicSettings } from './settings.ts';
 import { topicNotFound, type TopicContext } from './topic-directory.ts';
 import { refuseWithoutLocks, TopicLock, writeHolder, type LockHold } from './topic-lock.ts';
-
-/** What is durable when an append resolves. */
-export interface Ack {
-  readonly topic: string;
-  /** Offset of the first record of this append. */
-  readonly offset: number;
-  /** Offset of its last record. */
-  readonly lastOffset: number;
-  readonly nextOffset: number;
-  readonly count: number;
-  /** Milliseconds since 1970, the same for every record of the batch. */
-  readonly timestamp: number;
-}
-
-/** Frames made ahead of the lock, in the memory of the caller's own kernel. They may be stamped anew in place. */
-export interface FramedBatch {
-  readonly kernel: Kernel;
-  readonly frames: Region;
-  readonly recordCount: number;
-  /** What they were framed for. */
-  readonly firstOffset: number;
-  readonly timestamp: number;
-}
 
 export interface AppendOptions {
   /** The first record must get this offset, else nothing is written (`condition_failed`). */
@@ -80,14 +59,6 @@ export interface LogOptions {
   readonly onBatch: (batch: BatchReport) => void;
 }
 
-interface PendingAppend {
-  readonly source: RecordSource | FramedBatch;
-  readonly frameBytes: number;
-  readonly expectedOffset: number | undefined;
-  readonly resolve: (ack: Ack) => void;
-  readonly reject: (error: unknown) => void;
-}
-
 interface Stamp {
   readonly firstOffset: number;
   readonly timestamp: number;
@@ -101,12 +72,10 @@ const FRAMED_AHEAD_MS = 1000;
 
 const NO_ENTRIES = Buffer.alloc(0);
 
-const isFramed = (source: RecordSource | FramedBatch): source is FramedBatch => 'frames' in source;
-
 export class Log {
   readonly #context: TopicContext;
   readonly #options: LogOptions;
-  readonly #pending: PendingAppend[] = [];
+  readonly #queue: AppendQueue;
   readonly #gather = new GroupGather();
   #lock: TopicLock;
   #segment: ActiveSegment | undefined;
@@ -145,6 +114,7 @@ export class Log {
   private constructor(context: TopicContext, options: LogOptions) {
     this.#context = context;
     this.#options = options;
+    this.#queue = new AppendQueue(context);
     this.#settings = options.readSettings();
     this.#lock = TopicLock.open(context);
     this.#markSync = new DeferredMarkSync({
@@ -175,8 +145,8 @@ export class Log {
     return new Promise((resolve, reject) => {
       if (this.#closed) throw new FastQueueError('closed', `The topic "${topic}" was closed.`);
       refuseUnfit(topic, { recordCount: source.recordCount, frameBytes });
-      this.#pending.push({ source, frameBytes, expectedOffset: options.expectedOffset, resolve, reject });
-      this.#gather.noteArrival(this.#pending.length);
+      this.#queue.push({ source, frameBytes, expectedOffset: options.expectedOffset, resolve, reject });
+      this.#gather.noteArrival(this.#queue.length);
       this.#draining ??= this.#drain();
     });
   }
@@ -203,14 +173,14 @@ export class Log {
   }
 
   async #drain(): Promise<void> {
-    while (this.#pending.length > 0) {
+    while (this.#queue.length > 0) {
       try {
-        const gathering = this.#gather.wait(this.#pending.length);
+        const gathering = this.#gather.wait(this.#queue.length);
         if (gathering !== undefined) await gathering;
         await this.#appendNextGroup();
       } catch (error) {
         // Nobody's batch was begun: the lock or the log could not be had. It concerns everyone who waits.
-        for (const pending of this.#pending.splice(0)) pending.reject(error);
+        this.#queue.rejectAll(error);
       }
     }
     // In the same turn as the last look at the queue: who appends upon a refusal must start the next drain.
@@ -223,7 +193,7 @@ export class Log {
     try {
       if (hold.waited) writeHolder(this.#context);
       const mark = await this.#catchUp(hold);
-      const group = this.#takeGroup(mark);
+      const group = this.#queue.takeGroup(mark.nextOffset);
       if (group.length === 0) return;
       try {
         acknowledge = await this.#appendGroup(hold, group);
@@ -303,30 +273,6 @@ export class Log {
     return this.#segment as ActiveSegment;
   }
 
-  /** As many waiting appends as fit one batch, in order; those whose condition does not hold are refused here. */
-  #takeGroup(mark: HighWatermark): PendingAppend[] {
-    const group: PendingAppend[] = [];
-    let { nextOffset } = mark;
-    let frameBytes = 0;
-    for (let next = this.#pending[0]; next !== undefined; next = this.#pending[0]) {
-      const isAlone = isFramed(next.source) || (group[0] !== undefined && isFramed(group[0].source));
-      if (group.length > 0 && (isAlone || frameBytes + next.frameBytes > MAX_BATCH_BYTES)) break;
-      this.#pending.shift();
-      if (next.expectedOffset !== undefined && next.expectedOffset !== nextOffset) {
-        next.reject(unexpectedOffset(this.#context, next.expectedOffset, nextOffset));
-        continue;
-      }
-      if (nextOffset + next.source.recordCount - 1 > MAX_OFFSET - 1) {
-        next.reject(offsetsExhausted(this.#context, nextOffset));
-        continue;
-      }
-      group.push(next);
-      frameBytes += next.frameBytes;
-      nextOffset += next.source.recordCount;
-    }
-    return group;
-  }
-
   /** Returns what tells the callers, to be run after the lock was released. */
   async #appendGroup(hold: LockHold, group: readonly PendingAppend[]): Promise<() => void> {
     const frameBytes = group.reduce((sum, pending) => sum + pending.frameBytes, 0);
@@ -340,7 +286,7 @@ export class Log {
     const durationMs = monotonicMs() - beganMs;
     this.#gather.noteGroup({
       appendCount: group.length,
-      waitingCount: this.#pending.length,
+      waitingCount: this.#queue.length,
       syncMs: durationMs,
     });
     this.#moveMark(hold, {
@@ -351,24 +297,8 @@ export class Log {
     });
     this.#options.onBatch({ appendCount: group.length, recordCount, frameBytes, durationMs });
     return () => {
-      this.#acknowledge(group, stamp);
+      acknowledgeGroup(this.#context.topic, group, stamp);
     };
-  }
-
-  #acknowledge(group: readonly PendingAppend[], stamp: Stamp): void {
-    let offset = stamp.firstOffset;
-    for (const { source, resolve } of group) {
-      const nextOffset = offset + source.recordCount;
-      resolve({
-        topic: this.#context.topic,
-        offset,
-        lastOffset: nextOffset - 1,
-        nextOffset,
-        count: source.recordCount,
-        timestamp: stamp.timestamp,
-      });
-      offset = nextOffset;
-    }
   }
 
   /** One write, one sync, then the index. When this resolves the frames are durable; nobody can see them yet. */

@@ -3,11 +3,12 @@
  * (log-reader.ts), lookups and consumer groups; holds no protocol of its own.
  */
 import { randomUUID } from 'node:crypto';
+import type { Ack, FramedBatch } from './append-queue.ts';
 import { commandLine } from './command-line.ts';
 import { openGroup, listGroups, type ConsumerGroup, type GroupStatus } from './consumer-group.ts';
 import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
-import { Log, type Ack, type AppendOptions, type BatchReport, type FramedBatch } from './log.ts';
+import { Log, type AppendOptions, type BatchReport } from './log.ts';
 import { LogReader } from './log-reader.ts';
 import { currentMark, peekMark, writeMark } from './mark-file.ts';
 import { MAX_OFFSET, RECORDS_CHUNK_BYTES } from './limits.ts';

@@ -3,9 +3,9 @@
  */
 import { expect } from 'chai';
 import { readdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs';
+import type { FramedBatch } from '../../src/engine/append-queue.ts';
 import { NodeFileSystem } from '../../src/engine/io/node-file-system.ts';
 import { createKernel, KERNEL_INPUT, KERNEL_OUTPUT } from '../../src/engine/kernel/index.ts';
-import type { FramedBatch } from '../../src/engine/log.ts';
 import { FaultyFileSystem } from '../support/faulty-file-system.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 
