@@ -24,12 +24,13 @@ const LINE_PLOT_HEIGHT = 260;
 const SWATCH = 24;
 
 /**
- * Horizontal bars. Panels with the same axis have the same scale. `series` is the number of one of the names; bars that
- * are given `wanted` get a mark there, and are hatched where `isMet` is false.
+ * Horizontal bars. Panels with the same axis have the same scale. A bar belongs to the series of its place in the row;
+ * bars that are given `wanted` get a mark there, and are hatched where `isMet` is false.
  *
- * @param panels [{ heading?, axis, rows: [{ name, bars: [{ series, value, label, wanted?, isMet? }] }] }]
+ * @param panels [{ heading?, axis, rows: [{ name, bars: [{ value, label, wanted?, isMet? }] }] }]
  */
-export function barPlot({ title, series, panels }) {
+export function barPlot({ title, series, panels: given }) {
+  const panels = given.map((panel) => ({ ...panel, rows: panel.rows.map(withSeries) }));
   const rows = panels.flatMap((panel) => panel.rows);
   const left = MARGIN + Math.max(...rows.map(({ name }) => widthOf(name))) + GAP;
   const key = legend(barKeys(series, rows), TITLE_BOTTOM);
@@ -83,6 +84,8 @@ export function linePlot({ title, x, yAxis, series }) {
   parts.push(text((left + right) / 2, end, x.axis, 'middle'));
   return page({ title, height: end + GAP, parts });
 }
+
+const withSeries = ({ name, bars }) => ({ name, bars: bars.map((bar, series) => ({ ...bar, series })) });
 
 function barKeys(series, rows) {
   const bars = rows.flatMap((row) => row.bars);

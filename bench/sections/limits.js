@@ -12,7 +12,10 @@ const MEMORY_LIMIT_MB = 160;
 const MEGABYTES = { name: 'MB/s', bytes: 1e6, digits: 0 };
 const GIGABYTES = { name: 'GB/s', bytes: 1e9, digits: 2 };
 
-/** What is measured, what limits it (`as` is its contender's name), and what is wanted of which of its figures. */
+/**
+ * What is measured (`of` is its contender's name where that is another), what limits it (`as` is that one's), and what is
+ * wanted of which of its figures.
+ */
 const SPEEDS = {
   file: {
     what: 'produce from a file',
@@ -45,6 +48,14 @@ const SPEEDS = {
     as: 'crc',
     bar: '≥ 1.2 GB/s',
     wanted: { of: 'bytesPerSecond', least: 1.2e9 },
+  },
+  verifyReading: {
+    what: 'verify, one thread',
+    of: 'verify',
+    limit: 'reading the file alone',
+    unit: GIGABYTES,
+    as: 'read',
+    bar: '',
   },
   inspect: {
     what: 'inspect-segment',
@@ -102,6 +113,7 @@ async function measure({ directory, barredRounds: rounds, inputBytes, bin }) {
     {
       cat: { run: `cat ${input.path} | cat` },
       consume: { run: `${node} consume t -d ${data} | cat` },
+      read: { run: `cat ${store}` },
       crc: {
         run: `'${process.execPath}' '${new URL('../lib/checksum.js', import.meta.url).pathname}' ${store}`,
       },
@@ -115,15 +127,15 @@ async function measure({ directory, barredRounds: rounds, inputBytes, bin }) {
   peaks.consume = peakMegabytes(`${node} consume t -d ${data} | cat`, directory);
   peaks.verify = peakMegabytes(`${node} verify parts -d ${data}`, directory);
   const speeds = {};
-  for (const [name, { as }] of Object.entries(SPEEDS)) {
-    const isWriting = name in writing;
+  for (const [name, { of = name, as }] of Object.entries(SPEEDS)) {
+    const isWriting = of in writing;
     const times = isWriting ? writing : reading;
-    const byteCount = isWriting || name === 'consume' ? inputBytes : storeBytes;
+    const byteCount = isWriting || of === 'consume' ? inputBytes : storeBytes;
     speeds[name] = {
-      bytesPerSecond: byteCount / median(times[name]),
-      recordsPerSecond: input.count / median(times[name]),
+      bytesPerSecond: byteCount / median(times[of]),
+      recordsPerSecond: input.count / median(times[of]),
       limitBytesPerSecond: byteCount / median(times[as]),
-      ratio: speedRatio(times, name, as),
+      ratio: speedRatio(times, of, as),
     };
   }
   return { rounds, speeds, peaks };
@@ -185,11 +197,11 @@ function memoryRow(what, peak) {
 function plotRow(result) {
   const { what, limit, ratio, bar, wanted } = result;
   const label = `${fixed(ratio)} of ${limit}`;
-  if (wanted === undefined) return { name: what, bars: [{ series: 0, value: ratio, label }] };
+  if (wanted === undefined) return { name: what, bars: [{ value: ratio, label }] };
   const asked = {
     label: `${label}; ${bar}: ${metOrNot(isMet(result))}`,
     wanted: (ratio * wanted.least) / result[wanted.of],
     isMet: isMet(result),
   };
-  return { name: what, bars: [{ series: 0, value: ratio, ...asked }] };
+  return { name: what, bars: [{ value: ratio, ...asked }] };
 }

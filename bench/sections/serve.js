@@ -271,8 +271,7 @@ const nameOf = ({ connections }) => (connections === 1 ? '1 connection' : `${con
 /** The mark stands at the rate that there would be if the ratio were the one that is wanted. */
 function throughputRow(post) {
   const { bare, server, ratio } = post;
-  const bar = ({ requestsPerSecond }, series) => ({
-    series,
+  const bar = ({ requestsPerSecond }) => ({
     value: requestsPerSecond,
     label: fixed(requestsPerSecond, 0),
   });
@@ -282,10 +281,10 @@ function throughputRow(post) {
     wanted: (server.requestsPerSecond * POSTING_RATIO) / ratio,
     isMet,
   };
-  return { name: nameOf(post), bars: [bar(bare, 0), { ...bar(server, 1), ...(isBarred(post) && asked) }] };
+  return { name: nameOf(post), bars: [bar(bare), { ...bar(server), ...(isBarred(post) && asked) }] };
 }
 
 function latencyRow(post) {
-  const bar = ({ p99Ms }, series) => ({ series, value: p99Ms, label: fixed(p99Ms, 2) });
-  return { name: nameOf(post), bars: [bar(post.bare, 0), bar(post.server, 1)] };
+  const bar = ({ p99Ms }) => ({ value: p99Ms, label: fixed(p99Ms, 2) });
+  return { name: nameOf(post), bars: [bar(post.bare), bar(post.server)] };
 }

@@ -85,6 +85,6 @@ function tableRow({ name, produce, consume }) {
 }
 
 function plotRow({ name, produce, consume }) {
-  const bar = (speed, series) => ({ series, value: speed.bytesPerSecond / 1e6, label: megabytes(speed) });
-  return { name, bars: [bar(produce, 0), ...(consume === undefined ? [] : [bar(consume, 1)])] };
+  const bar = (speed) => ({ value: speed.bytesPerSecond / 1e6, label: megabytes(speed) });
+  return { name, bars: [bar(produce), ...(consume === undefined ? [] : [bar(consume)])] };
 }

@@ -104,7 +104,6 @@ const plotRow = ({ name, ratio }) => ({
   name,
   bars: [
     {
-      series: 0,
       value: ratio,
       label: `${fixed(ratio)}: ${metOrNot(ratio <= LIMIT)}`,
       wanted: LIMIT,

@@ -221,12 +221,11 @@ function besideBest([, ...others]) {
 }
 
 function plotRow({ name, produce, consume }) {
-  const bar = ({ recordsPerSecond }, series) => ({
-    series,
+  const bar = ({ recordsPerSecond }) => ({
     value: recordsPerSecond / 1e6,
     label: fixed(recordsPerSecond / 1e6),
   });
-  return { name, bars: [bar(produce, 0), bar(consume, 1)] };
+  return { name, bars: [bar(produce), bar(consume)] };
 }
 
 function note(times, name, { produce, consume }) {
