@@ -34,9 +34,8 @@ export async function makeUnderWay<T>(
   let made: T;
   try {
     removeContents(copy);
-    // Whoever held the directory before may have finished.
-    refuseExisting(target);
     made = await make(copy);
+    // Another process may have made the same meanwhile, or anybody something of that name.
     refuseExisting(target);
     fileSystem.rename(copy.directory, target.directory);
   } catch (error) {

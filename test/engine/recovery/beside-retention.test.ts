@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { existsSync, readdirSync, renameSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { openDataDirectory } from '../../../src/engine/data-directory.ts';
+import { FastQueueError } from '../../../src/engine/errors.ts';
 import type { FileHandle, OpenMode } from '../../../src/engine/io/file-system.ts';
 import { NodeFileSystem } from '../../../src/engine/io/node-file-system.ts';
 import { peekMark, writeMark } from '../../../src/engine/mark-file.ts';
@@ -100,6 +101,50 @@ describe('recover beside retention', () => {
       });
     });
   }
+
+  /** The second store can be listed and not opened, though nobody has taken it. */
+  class LosingFileSystem extends FaultyFileSystem {
+    override open(path: string, mode: OpenMode): FileHandle {
+      if (path.endsWith(scratch.files('.store')[1] as string))
+        throw new FastQueueError('io_error', `There is no ${path}.`, { path, errno: 'ENOENT' });
+      return super.open(path, mode);
+    }
+  }
+
+  it('tells of a store that cannot be found as of that, where nobody has taken anything', async () => {
+    const out = join(scratch.directory, 'out');
+    for (const options of [{ dryRun: true }, { dryRun: false, out }]) {
+      const refusal = await recoverTopic(scratch.context(new LosingFileSystem()), {
+        ...options,
+        tryBitFlip: false,
+        lockTimeoutMs: 1000,
+      }).then(
+        () => undefined,
+        (error: unknown) => error as FastQueueError,
+      );
+      expect(refusal?.details.errno).to.equal('ENOENT');
+    }
+    expect(existsSync(join(out, 't'))).to.equal(false);
+  });
+
+  it('refuses the log of a newer FastQueue before it looks any further, and copies none of it', async () => {
+    const file = new NodeFileSystem().open(scratch.path('high-watermark'), 'update');
+    writeMark(file, { ...(peekMark(file) as HighWatermark), flags: 1 << 30 });
+    file.close();
+    const out = join(scratch.directory, 'out');
+    for (const options of [{ dryRun: true }, { dryRun: false, out }]) {
+      const refusal = await recoverTopic(scratch.context(), {
+        ...options,
+        tryBitFlip: false,
+        lockTimeoutMs: 1000,
+      }).then(
+        () => undefined,
+        (error: unknown) => error as FastQueueError,
+      );
+      expect(refusal?.code).to.equal('newer_format');
+    }
+    expect(existsSync(out) ? readdirSync(out) : []).to.deep.equal([]);
+  });
 
   const copyOn = (
     fileSystem: MeanwhileFileSystem,
