@@ -7,12 +7,11 @@ import type { FastQueueError } from '../errors.ts';
 import { FRAME_HEADER_BYTES } from '../format/frame.ts';
 import { isDiskError } from '../io/open-if-there.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
-import type { RegionDamage } from './damaged-region.ts';
 import type { PastMark } from './past-mark.ts';
 import type { DamageList, MissingSegment } from './plan.ts';
 import { listSegments, type LogSegment } from '../segment-list.ts';
 import type { SegmentReaders } from './segment-readers.ts';
-import type { SegmentReading, SegmentRequest } from './segment-reading.ts';
+import type { FoundRegion, SegmentReading, SegmentRequest } from './segment-reading.ts';
 import { DEFAULT_TOPIC_SETTINGS, type TopicSettings } from '../settings.ts';
 import { areFramesMoved } from '../store-end.ts';
 import { settingsPath, storeBytes, storePath, type TopicContext } from '../topic-directory.ts';
@@ -43,17 +42,18 @@ export async function listDamage(
   mark: HighWatermark,
   options: ListOptions,
 ): Promise<DamageList> {
-  const regions: RegionDamage[] = [];
-  const missingSegments: MissingSegment[] = [];
+  const regions: FoundRegion[] = [];
+  const missingSegments: (Omit<MissingSegment, 'timestamp'> & { timestamp: number | undefined })[] = [];
   let expectedOffset = mark.startOffset;
+  /** Of the first good frame of the log, and of the last so far. */
+  let firstTimestamp: number | undefined;
   let lastTimestamp: number | undefined;
   let activeEndPosition: number | undefined;
   let pastMark: PastMark | undefined;
   const indexes: number[] = [];
-  const addMissing = (nextOffset: number, timestampAfter: number | undefined): void => {
+  const addMissing = (nextOffset: number): void => {
     if (nextOffset <= expectedOffset) return;
-    const timestamp = lastTimestamp ?? timestampAfter ?? 0;
-    missingSegments.push({ baseOffset: expectedOffset, nextOffset, timestamp });
+    missingSegments.push({ baseOffset: expectedOffset, nextOffset, timestamp: lastTimestamp });
   };
   const settings = settingsOf(context, options.observer);
   const { indexIntervalBytes } = settings ?? DEFAULT_TOPIC_SETTINGS;
@@ -70,16 +70,17 @@ export async function listDamage(
       continue;
     }
     options.observer?.done(segment, reading);
-    if (segment.baseOffset > expectedOffset) addMissing(segment.baseOffset, reading.firstTimestamp);
+    if (segment.baseOffset > expectedOffset) addMissing(segment.baseOffset);
     for (const region of reading.regions)
-      regions.push({ ...region, timestamp: region.timestamp ?? lastTimestamp ?? 0 });
+      regions.push({ ...region, timestamp: region.timestamp ?? lastTimestamp });
     ({ activeEndPosition, pastMark } = reading);
     if (!reading.isIndexSound) indexes.push(segment.baseOffset);
     expectedOffset = reading.nextOffset;
+    firstTimestamp ??= firstGoodTimestamp(reading);
     lastTimestamp = reading.lastTimestamp ?? lastTimestamp;
   }
   if (live.at(-1)?.isActive !== true) {
-    addMissing(mark.baseOffset, undefined);
+    addMissing(mark.baseOffset);
     expectedOffset = mark.baseOffset;
     missingSegments.push({
       baseOffset: mark.baseOffset,
@@ -87,18 +88,28 @@ export async function listDamage(
       timestamp: lastTimestamp ?? mark.timestamp,
     });
   }
+  // What has no good frame before it in the log is stamped with the first after it (docs/FORMAT.md).
+  const dated = <Found extends { timestamp: number | undefined }>(found: Found) => ({
+    ...found,
+    timestamp: found.timestamp ?? firstTimestamp ?? 0,
+  });
   return {
     topic: context.topic,
     generation: mark.generation,
     startOffset: mark.startOffset,
-    regions,
-    missingSegments,
+    regions: regions.map(dated),
+    missingSegments: missingSegments.map(dated),
     indexes,
     isSettingsUnsound: settings === undefined,
     activeEndPosition,
     pastMark,
     tryBitFlip: options.tryBitFlip,
   };
+}
+
+/** Of the first frame that checks out. */
+function firstGoodTimestamp({ regions: [first], firstTimestamp }: SegmentReading): number | undefined {
+  return first?.position === 0 ? first.timestamp : firstTimestamp;
 }
 
 /** False where the disk does not let it be seen: what cannot be read is told when it is to be. */

@@ -340,7 +340,11 @@ describe('compact', () => {
           }
         },
       ),
-      { numRuns: 12 },
+      {
+        numRuns: 12,
+        // The first segment is lost whole.
+        examples: [[[101, 293, 259, 125, 167], [23, 30, 0, 5], 0]],
+      },
     );
   });
 });

@@ -31,6 +31,7 @@ import {
   unsyncedFileSystem,
 } from '../../support/recovery-scene.ts';
 
+const FIRST = '00000000000000000000.store';
 const SEALED = '00000000000000000003.store';
 const ACTIVE = '00000000000000000007.store';
 const MARK = 'high-watermark';
@@ -103,6 +104,41 @@ describe('recover', () => {
     expect(planned.repairs).to.deep.equal(done.repairs);
     expect(planned.lost).to.deep.equal(done.lost);
   });
+
+  /** With a bit of each frame's checksum flipped, or of the first one's only. */
+  function damagedFrames(name: string, options: { first?: true } = {}): Buffer {
+    const bytes = Buffer.from(scene.healthy.get(name) as Buffer);
+    for (const position of framePositions(bytes).slice(0, options.first === true ? 1 : -1))
+      bytes[position + 13] = (bytes[position + 13] as number) ^ 1;
+    return bytes;
+  }
+
+  for (const [what, changes, survivor] of [
+    ['is lost whole', () => [[FIRST, damagedFrames(FIRST)]], 3],
+    ['and the second are lost whole', () => [FIRST, SEALED].map((name) => [name, damagedFrames(name)]), 7],
+    [
+      'is missing, and the next begins with damage',
+      () => [
+        [FIRST, undefined],
+        [SEALED, damagedFrames(SEALED, { first: true })],
+      ],
+      4,
+    ],
+  ] as const) {
+    it(`dates the gap by the first record behind it where the first segment ${what}: retention leaves it alone`, async () => {
+      scene.reset(new Map(changes() as [string, Buffer | undefined][]));
+      const damaged = scene.stores();
+      await scene.recover();
+      const [timestamp] = (scene.seen.get(survivor) as string).split(' ');
+      const topic = await scene.scratch.open();
+      expect((await topic.status()).firstTimestamp).to.equal(Number(timestamp));
+      expect((await topic.retain())?.segments).to.equal(0);
+      await topic.close();
+      expect([...(await scene.scratch.everyOffset()).keys()]).to.deep.equal([...scene.seen.keys()]);
+      await scene.undoAll();
+      expect(scene.stores()).to.deep.equal(damaged);
+    });
+  }
 
   it('refuses a mark that says fewer than the stores hold, and what it says to do then loses nothing', async () => {
     const healthy = decodeHighWatermark(scene.healthy.get(MARK) as Buffer) as HighWatermark;
