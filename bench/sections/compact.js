@@ -1,7 +1,7 @@
 /** Merging many small segments into one, against copying their bytes into one file that is synced. */
 import { cpSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { linesFile } from '../lib/input.js';
-import { inTurn, median, peakMegabytes, seconds, speedRatio } from '../lib/measure.js';
+import { inTurn, median, peakMegabytes, seconds, speedRatio, warmMemory } from '../lib/measure.js';
 import { fixed, verdict } from '../lib/report.js';
 
 const SEGMENTS = 1000;
@@ -28,6 +28,7 @@ async function measure({ directory, barredRounds: rounds, bin }) {
     for (const path of [data, copy]) rmSync(path, { recursive: true, force: true });
     cpSync(original, data, { recursive: true });
     seconds('sync');
+    warmMemory();
   };
   const run = `${node} compact t -d ${data} --merge-below 1GiB`;
   const times = await inTurn(

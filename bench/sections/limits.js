@@ -2,7 +2,7 @@
 import { rmSync, statSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { linesFile } from '../lib/input.js';
-import { inTurn, median, peakMegabytes, seconds, speedRatio } from '../lib/measure.js';
+import { inTurn, median, peakMegabytes, seconds, speedRatio, warmMemory } from '../lib/measure.js';
 import { barPlot } from '../lib/plot.js';
 import { fixed, metOrNot, verdict } from '../lib/report.js';
 
@@ -85,6 +85,7 @@ async function measure({ directory, barredRounds: rounds, inputBytes, bin }) {
   const fresh = () => {
     rmSync(data, { recursive: true, force: true });
     rmSync(other, { force: true });
+    warmMemory();
   };
   seconds(`cat ${input.path}`);
   const writing = await inTurn(

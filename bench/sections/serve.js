@@ -6,7 +6,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { linesFile } from '../lib/input.js';
-import { inTurn, median, orderOfRound, seconds, speedRatio } from '../lib/measure.js';
+import { inTurn, median, orderOfRound, seconds, speedRatio, warmMemory } from '../lib/measure.js';
 import { barPlot } from '../lib/plot.js';
 import { fixed, metOrNot, verdict } from '../lib/report.js';
 import { fetchWhole, startServer } from '../lib/servers.js';
@@ -122,6 +122,7 @@ async function oneLargeRequest({ server, directory, bin, rounds, inputBytes }) {
   const other = `${directory}/other`;
   const anew = () => {
     rmSync(other, { recursive: true, force: true });
+    warmMemory();
   };
   const post = async () => {
     const requests = [];
@@ -137,7 +138,10 @@ async function oneLargeRequest({ server, directory, bin, rounds, inputBytes }) {
     return median(requests);
   };
   const produce = `'${process.execPath}' '${bin}' produce t ${input.path} -d ${other} --ack none`;
-  const times = await inTurn({ produce: { prepare: anew, run: produce }, request: { run: post } }, rounds);
+  const times = await inTurn(
+    { produce: { prepare: anew, run: produce }, request: { prepare: anew, run: post } },
+    rounds,
+  );
   anew();
   return {
     rounds,

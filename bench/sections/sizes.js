@@ -1,7 +1,7 @@
 /** produce and consume at other record sizes, and produce at other batch sizes. */
 import { rmSync } from 'node:fs';
 import { linesFile } from '../lib/input.js';
-import { inTurn, median } from '../lib/measure.js';
+import { inTurn, median, warmMemory } from '../lib/measure.js';
 import { barPlot } from '../lib/plot.js';
 import { fixed } from '../lib/report.js';
 
@@ -19,6 +19,7 @@ async function measure({ directory, rounds: mostRounds, inputBytes, bin }) {
   const rounds = Math.min(mostRounds, MOST_ROUNDS);
   const prepare = () => {
     rmSync(data, { recursive: true, force: true });
+    warmMemory();
   };
   const inputOf = (lineBytes) => linesFile(directory, { lineBytes, totalBytes: inputBytes / 2 });
   const lines = [];
@@ -42,7 +43,7 @@ async function measure({ directory, rounds: mostRounds, inputBytes, bin }) {
     const { produce } = await inTurn({ produce: { prepare, run } }, rounds);
     batches.push({ size, produce: speedOf(input, produce) });
   }
-  prepare();
+  rmSync(data, { recursive: true });
   return { rounds, lines, batches };
 }
 

@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { linesFile } from '../lib/input.js';
-import { median, orderOfRound, seconds, speedRatio } from '../lib/measure.js';
+import { median, orderOfRound, seconds, speedRatio, warmMemory } from '../lib/measure.js';
 import { barPlot } from '../lib/plot.js';
 import { fixed, verdict } from '../lib/report.js';
 
@@ -246,6 +246,7 @@ function runStore({ script, settings = [] }, input, directory) {
 function anew(place) {
   rmSync(place, { recursive: true, force: true });
   mkdirSync(place);
+  warmMemory();
 }
 
 const pathOf = (script) => fileURLToPath(new URL(`../stores/${script}`, import.meta.url));
