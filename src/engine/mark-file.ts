@@ -32,6 +32,9 @@ import {
   type TopicContext,
 } from './topic-directory.ts';
 
+/** Of a mark that is being looked at: decoded before anybody else looks. A byte more than a mark has. */
+const PEEKED = Buffer.alloc(HIGH_WATERMARK_BYTES + 1);
+
 const KNOWN_FLAGS = MARK_FLAG.failed | MARK_FLAG.deleted;
 
 /**
@@ -47,8 +50,7 @@ export function openMark(context: TopicContext, mode: OpenMode & ('read' | 'upda
 
 /** One look at the file: `undefined` when what is there now is no sound mark. */
 export function peekMark(file: FileHandle): HighWatermark | undefined {
-  const bytes = Buffer.alloc(HIGH_WATERMARK_BYTES + 1);
-  return decodeHighWatermark(bytes.subarray(0, file.read(bytes, 0)));
+  return decodeHighWatermark(PEEKED.subarray(0, file.read(PEEKED, 0)));
 }
 
 /**

@@ -13,7 +13,7 @@ import { Server } from '../server/serving.ts';
 import { describeWith } from '../support/root-tests.ts';
 
 const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url));
-const CALLS = 'openat,mkdir,pwrite64,write,writev,fsync,fdatasync,ftruncate,rename,unlink';
+const CALLS = 'openat,mkdir,pread64,pwrite64,write,writev,fsync,fdatasync,ftruncate,rename,unlink';
 
 interface Call {
   readonly name: string;
@@ -95,6 +95,14 @@ describeWith(['strace'], 'produce, seen by strace', () => {
     expect(sync.ended, 'the sync before the index').to.be.lessThan(index.begun);
     expect(index.ended, 'the index before the mark').to.be.lessThan(mark.begun);
     expect(mark.ended, 'the mark before the acknowledgement').to.be.lessThan(acknowledgement.begun);
+  });
+
+  it('looks at the mark by one call each time, and none that finds its end', async () => {
+    await sandbox.store('t', [['zero']]);
+    const calls = trace('produce', 't', '--ack', 'offset');
+    const looks = calls.filter(({ name, text }) => name === 'pread64' && text.includes('high-watermark>'));
+    expect(looks).not.to.have.length(0);
+    for (const { text } of looks) expect(text).to.match(/, 65, 0\) = 64$/);
   });
 
   it('syncs the active store before it is written to for the first time', async () => {
