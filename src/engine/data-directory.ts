@@ -12,7 +12,7 @@ import { NodeFileSystem } from './io/node-file-system.ts';
 import { sharedKernel } from './kernel/index.ts';
 import { DEFAULT_LOCK_TIMEOUT_MS } from './limits.ts';
 import type { AppendOptions, BatchReport } from './log.ts';
-import { writeWhole } from './quarantine.ts';
+import { writeWhole } from './io/write-whole.ts';
 import { retainIfDue, type RetentionReport } from './retention.ts';
 import type { TopicSettings } from './settings.ts';
 import { Topic } from './topic.ts';

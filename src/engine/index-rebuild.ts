@@ -15,7 +15,7 @@ import type { FileHandle } from './io/file-system.ts';
 import { openIfThere } from './io/open-if-there.ts';
 import { KERNEL_ENTRIES, KERNEL_INPUT } from './kernel/index.ts';
 import { READ_CHUNK_BYTES } from './limits.ts';
-import { writeWhole } from './quarantine.ts';
+import { writeWhole } from './io/write-whole.ts';
 import { indexPath, storePath, type TopicContext } from './topic-directory.ts';
 
 /** Entries whose frames are looked at; of a larger index every n-th. */

@@ -9,7 +9,7 @@ import { FastQueueError } from './errors.ts';
 import { DATA_DIRECTORY_SETTINGS_FILE, temporaryFileName } from './format/file-names.ts';
 import type { FileSystem } from './io/file-system.ts';
 import { openIfThere } from './io/open-if-there.ts';
-import { writeWhole } from './quarantine.ts';
+import { writeWhole } from './io/write-whole.ts';
 import {
   DEFAULT_TOPIC_SETTINGS,
   parseSetting,

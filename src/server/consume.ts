@@ -4,7 +4,7 @@
  * The answer says in its headers where it ends, so the walk to its end comes before its first byte; what is longer than
  * one piece is read twice and never held whole.
  */
-import { setImmediate as yieldToOthers } from 'node:timers/promises';
+import { setImmediate as letOthersRun } from 'node:timers/promises';
 import {
   FastQueueError,
   lineForm,
@@ -197,7 +197,7 @@ class RangeAnswer {
   }
 
   async #walkToEnd(walk: RangeWalk): Promise<void> {
-    while (!walk.hasEnded && walk.skim()) await yieldToOthers();
+    while (!walk.hasEnded && walk.skim()) await letOthersRun();
   }
 
   #document(walk: RangeWalk): [head: Buffer, tail: Buffer] {

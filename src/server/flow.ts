@@ -2,7 +2,7 @@
  * Answers of any length to readers of any speed: whoever writes waits until there is room, and a reader that takes
  * nothing for too long is cut.
  */
-import { setImmediate as yieldToOthers } from 'node:timers/promises';
+import { setImmediate as letOthersRun } from 'node:timers/promises';
 import { ClientGone, type Exchange } from './exchange.ts';
 
 /** After so many pieces others have their turn, whether the client takes its bytes at once or not. */
@@ -62,7 +62,7 @@ export class PieceWriter {
     });
     response.socket?.setTimeout(0);
     this.#pieceCount += 1;
-    if (this.#pieceCount % PIECES_PER_TURN === 0) await yieldToOthers();
+    if (this.#pieceCount % PIECES_PER_TURN === 0) await letOthersRun();
   }
 }
 

@@ -4,6 +4,7 @@
  *
  * Always: at most one append is under way; an acknowledged batch is durable; after a failure nothing more is started.
  */
+import { setImmediate as letOthersRun } from 'node:timers/promises';
 import {
   KERNEL_OUTPUT,
   monotonicMs,
@@ -146,9 +147,7 @@ export class BatchWriter {
     if (this.#failure !== undefined || this.isEmpty) return;
     this.#start();
     // Lets the append get as far as its sync before the next batch is framed.
-    await new Promise<void>((resolve) => {
-      setImmediate(resolve);
-    });
+    await letOthersRun();
     // A batch that took all of the memory leaves no second slot.
     if (this.#batch.slot === KERNEL_OUTPUT) await this.#settled();
   }

@@ -9,7 +9,7 @@ import type { FileHandle } from '../io/file-system.ts';
 import { KERNEL_ENTRIES } from '../kernel/index.ts';
 import type { Region } from '../kernel/kernel.ts';
 import { lastIndexedPlace } from '../offset-index.ts';
-import { writeWhole } from '../quarantine.ts';
+import { writeWhole } from '../io/write-whole.ts';
 import { isIndexSound } from '../index-rebuild.ts';
 import { withStore } from '../segment-list.ts';
 import type { TopicContext } from '../topic-directory.ts';

@@ -15,7 +15,7 @@ import { decodeFrameHeader } from '../format/frame.ts';
 import { temporaryFileName } from '../format/file-names.ts';
 import { isSameFile, type FileHandle } from '../io/file-system.ts';
 import type { Region } from '../kernel/kernel.ts';
-import { copyBytes, writeWhole } from '../quarantine.ts';
+import { copyBytes, writeWhole } from '../io/write-whole.ts';
 import { openStoreIfThere } from '../segment-list.ts';
 import { indexPath, storePath, type TopicContext } from '../topic-directory.ts';
 

@@ -16,7 +16,7 @@ import { writeInt64 } from '../format/big-endian.ts';
 import { crc32 } from '../format/crc32.ts';
 import { payloadChecksum } from '../frame-scanner.ts';
 import type { FileHandle } from '../io/file-system.ts';
-import { copyBytes, writeWhole } from '../quarantine.ts';
+import { copyBytes, writeWhole } from '../io/write-whole.ts';
 import type { RegionPlace } from './damaged-region.ts';
 import type { RegionLayout, RegionPart } from './regions.ts';
 

@@ -8,7 +8,7 @@ import { temporaryFileName } from '../format/file-names.ts';
 import { decodeIndexEntry, encodeIndexEntry, INDEX_ENTRY_BYTES } from '../format/index-entry.ts';
 import { isSound, readFrameAt } from '../frame-scanner.ts';
 import type { FileHandle } from '../io/file-system.ts';
-import { copyBytes, writeWhole } from '../quarantine.ts';
+import { copyBytes, writeWhole } from '../io/write-whole.ts';
 import { indexPath, storePath, type TopicContext } from '../topic-directory.ts';
 
 /** A region of a store that was changed without anything behind it having moved. */

@@ -10,7 +10,7 @@ import { FastQueueError } from '../errors.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import type { FileHandle, FileSystem } from '../io/file-system.ts';
 import { isFailed, writeMark } from '../mark-file.ts';
-import { writeWhole } from '../quarantine.ts';
+import { writeWhole } from '../io/write-whole.ts';
 import { listRuns, runPath } from './runs.ts';
 import { DEFAULT_TOPIC_SETTINGS } from '../settings.ts';
 import {

@@ -8,7 +8,7 @@ import type { HighWatermark } from '../format/high-watermark.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { writeMark } from '../mark-file.ts';
 import { removeIndex } from '../offset-index.ts';
-import { copyBytes, writeWhole } from '../quarantine.ts';
+import { copyBytes, writeWhole } from '../io/write-whole.ts';
 import { openRunFile } from './runs.ts';
 import { DEFAULT_TOPIC_SETTINGS } from '../settings.ts';
 import { storePath, type TopicContext } from '../topic-directory.ts';
