@@ -34,9 +34,21 @@ export class NotAPayload extends Error {}
 
 const REPLACEMENT = Buffer.from('\ufffd');
 
-/** The payload that an object carries. @throws NotAPayload */
-export function payloadFromJson(fields: Readonly<Record<string, unknown>>): Buffer {
-  const { payload: text, payload_base64: base64 } = fields;
+/**
+ * The payload of a record, as JSON.parse gives it. What is printed of a record beside its payload says where it stood, and
+ * may come back; any other member would be lost.
+ *
+ * @throws NotAPayload
+ */
+export function payloadFromJson(record: unknown): Buffer {
+  if (typeof record !== 'object' || record === null || Array.isArray(record)) {
+    throw new NotAPayload('is not an object');
+  }
+  for (const name in record) if (!isPrinted(name)) throw wouldBeLost(name);
+  const { type, payload: text, payload_base64: base64 } = record as Readonly<Record<string, unknown>>;
+  if (type !== undefined && type !== 'record') {
+    throw new NotAPayload(`has the type ${briefJson(type)}, which is not a record`);
+  }
   if (typeof text === 'string' && base64 === undefined) {
     const bytes = Buffer.from(text, 'utf8');
     // A surrogate without its other half has no bytes of its own and would be stored as another character.
@@ -51,4 +63,26 @@ export function payloadFromJson(fields: Readonly<Record<string, unknown>>): Buff
     return bytes;
   }
   throw new NotAPayload('needs either "payload" or "payload_base64", as text');
+}
+
+/** Compared one by one, and those that every record has first: this is asked for each member of each record. */
+const isPrinted = (name: string): boolean =>
+  name === 'payload' ||
+  name === 'payload_base64' ||
+  name === 'type' ||
+  name === 'topic' ||
+  name === 'offset' ||
+  name === 'timestamp';
+
+const wouldBeLost = (name: string): NotAPayload =>
+  new NotAPayload(
+    `has the member ${briefJson(name)}, which would be lost: a record carries its payload alone`,
+  );
+
+const SHOWN_CHARACTERS = 100;
+
+/** What somebody sent, as JSON, and no longer than a sentence can hold. */
+export function briefJson(value: unknown): string {
+  const json = JSON.stringify(value);
+  return json.length <= SHOWN_CHARACTERS ? json : `${json.slice(0, SHOWN_CHARACTERS)}…`;
 }

@@ -3,6 +3,7 @@
  * it is durable.
  */
 import {
+  briefJson,
   FastQueueError,
   FRAME_HEADER_BYTES,
   LinesSource,
@@ -108,15 +109,18 @@ function parseRecords(topic: string, body: Buffer): Buffer[] {
   } catch {
     throw malformed('The body is not JSON.');
   }
-  const records: unknown =
-    typeof document === 'object' && document !== null && 'records' in document ? document.records : undefined;
+  const isObject = typeof document === 'object' && document !== null;
+  const { records, ...rest } = (isObject ? document : {}) as Readonly<Record<string, unknown>>;
   if (!Array.isArray(records)) throw malformed('The body is not an object with an array "records".');
+  const [other] = Object.keys(rest);
+  if (other !== undefined) {
+    throw malformed(`The body has the member ${briefJson(other)} beside "records", which would be lost.`);
+  }
   // Before a buffer is made for each: two million would be hundreds of megabytes.
   refuseUnfit(topic, { recordCount: records.length, frameBytes: records.length * FRAME_HEADER_BYTES });
   return records.map((record: unknown, index) => {
     try {
-      if (typeof record !== 'object' || record === null) throw new NotAPayload('is not an object');
-      return payloadFromJson(record as Record<string, unknown>);
+      return payloadFromJson(record);
     } catch (error) {
       if (error instanceof NotAPayload) throw malformed(`Record ${index + 1} ${error.message}.`);
       throw error;

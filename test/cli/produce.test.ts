@@ -39,6 +39,14 @@ describe('produce', () => {
       '{"payload":"é"}\n{"type":"gap"}\n\n{"payload_base64":"/w=="}',
       ['c3a9', 'ff'],
     ],
+    [
+      'JSON lines with every member that consume --json prints',
+      ['-i', 'json'],
+      '{"type":"record","topic":"u","offset":7,"timestamp":1,"payload":"a"}\n' +
+        '{"type":"gap","topic":"u","offset":8,"count":2,"reason":"damage"}\n' +
+        '{"type":"record","topic":"u","offset":10,"timestamp":1,"payload_base64":"/w=="}\n',
+      ['61', 'ff'],
+    ],
     ['nothing as no records', [], '', []],
   ];
   for (const [what, flags, input, expected] of splitting) {

@@ -67,6 +67,18 @@ const REFUSALS: readonly Refusal[] = [
     says: 'not a record',
     input: '{"type":"ack","payload":""}\n',
   },
+  {
+    args: ['produce', 'events', '-i', 'json'],
+    status: 1,
+    says: 'Line 1 (it ends at byte 23) has the member "key", which would be lost',
+    input: '{"payload":"x","key":1}',
+  },
+  {
+    args: ['produce', 'events', '-i', 'json'],
+    status: 1,
+    says: 'is not an object',
+    input: '["payload"]\n',
+  },
   { args: ['produce', 'new', '--expect-offset', '5'], status: 6, says: 'is 0, not 5', input: 'a\n' },
   { args: ['produce', 'new', 'package.json', 'src'], status: 1, says: 'src is a directory' },
   { args: ['produce', 'events', '-i', 'len32be'], status: 1, says: 'cut off', input: '\0\0\0\x05ab' },

@@ -2,7 +2,9 @@
  * The OpenAPI description against the running server. That no answer is missing there is held for every answer that any
  * test here is given (described.ts); this file holds the other way: what it describes, the server does.
  */
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { expect } from 'chai';
+import { SCHEMAS } from '../../src/server/openapi/schemas.ts';
 import { damageRecord } from './damaging.ts';
 import { OPERATIONS, operationOf, type DescribedAnswer } from './described.ts';
 import { EventStream, Server, type Answer, type RequestOptions } from './serving.ts';
@@ -77,6 +79,36 @@ describe('GET /openapi.json', () => {
     const { json, headers } = await server.get('/openapi.json');
     expect(headers['content-type']).to.match(/^application\/json/);
     expect(json['openapi']).to.match(/^3\.1\./);
+  });
+
+  it('describes the records that the server takes, and none that it refuses', async () => {
+    const isDescribed = new Ajv2020({ allowUnionTypes: true }).compile(SCHEMAS['Records'] as object);
+    const documents: unknown[] = [
+      {},
+      [],
+      { records: [] },
+      { records: {} },
+      { records: [{ payload: 'a' }], acks: 'all' },
+      ...[
+        {},
+        [],
+        'a',
+        { payload: 'a' },
+        { payload: 1 },
+        { payload_base64: '/w==' },
+        { payload: 'a', payload_base64: '/w==' },
+        { payload: 'a', key: 'k' },
+        { payload: 'a', type: 'record' },
+        { payload: 'a', type: 'ack' },
+        { payload: 'a', topic: 'u', offset: 7, timestamp: 1 },
+        { payload: 'a', topic: null, offset: '7', timestamp: [] },
+      ].map((record) => ({ records: [record] })),
+    ];
+    for (const document of documents) {
+      const body = JSON.stringify(document);
+      const { status } = await server.publish('described', body, { 'content-type': BATCH });
+      expect(isDescribed(document), `${body} was answered ${status}`).to.equal(status === 201);
+    }
   });
 
   for (const { name, responses } of OPERATIONS) {

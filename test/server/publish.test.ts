@@ -51,6 +51,12 @@ describe('POST /topics/{topic}/messages', () => {
         '{"records":[{"payload":"grün\\n"},{"payload_base64":"AP8="},{"payload":""}]}',
         [Buffer.from('grün\n'), Buffer.of(0, 255), ''],
       ],
+      [
+        'of a batch document, with every member that GET and consume --json print',
+        BATCH,
+        '{"records":[{"type":"record","topic":"u","offset":7,"timestamp":1,"payload":"a"}]}',
+        ['a'],
+      ],
     ];
     for (const [what, type, body, records] of bodies) {
       it(what, async () => {
@@ -193,6 +199,34 @@ describe('POST /topics/{topic}/messages', () => {
       ['base64 that is none', BATCH, '{"records":[{"payload_base64":"a*b="}]}', 400, 'malformed_input'],
       ['base64 that is cut off', BATCH, '{"records":[{"payload_base64":"abcde"}]}', 400, 'malformed_input'],
       [
+        'a record with another member',
+        BATCH,
+        '{"records":[{"payload":"x","key":"k"}]}',
+        400,
+        'malformed_input',
+      ],
+      [
+        'a record of another type',
+        BATCH,
+        '{"records":[{"type":"gap","payload":"x"}]}',
+        400,
+        'malformed_input',
+      ],
+      [
+        'a record with a prototype',
+        BATCH,
+        '{"records":[{"__proto__":{"a":1},"payload":"x"}]}',
+        400,
+        'malformed_input',
+      ],
+      [
+        'a batch with another member',
+        BATCH,
+        '{"records":[{"payload":"x"}],"acks":"all"}',
+        400,
+        'malformed_input',
+      ],
+      [
         'a batch document that is no UTF-8',
         BATCH,
         Buffer.from('{"records":[{"payload":"\xff"}]}', 'latin1'),
@@ -209,6 +243,23 @@ describe('POST /topics/{topic}/messages', () => {
         expect(stored(topic)).to.deep.equal(['kept']);
       });
     }
+
+    it('a member that would be lost, naming the record and the member, however long its name', async () => {
+      const detailOf = async (document: unknown): Promise<unknown> =>
+        (await server.publish(newTopic(), JSON.stringify(document), { 'content-type': BATCH })).json[
+          'detail'
+        ];
+      const payload = 'x';
+      expect(await detailOf({ records: [{ payload }, { payload, key: 'k', more: 1 }] })).to.equal(
+        'Record 2 has the member "key", which would be lost: a record carries its payload alone. Nothing was written.',
+      );
+      expect(await detailOf({ partition: 1, records: [{ payload }] })).to.equal(
+        'The body has the member "partition" beside "records", which would be lost. Nothing was written.',
+      );
+      expect(await detailOf({ records: [{ payload, ['k'.repeat(100_000)]: 1 }] }))
+        .to.have.property('length')
+        .that.is.below(300);
+    });
 
     for (const [what, type, body, headers] of [
       ['a batch without records', BATCH, '{"records":[]}', {}],

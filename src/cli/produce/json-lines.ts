@@ -1,6 +1,7 @@
 /**
  * Reads back what `consume --json` prints: one object a line, its payload as text or base64. Exactly the bytes that were
- * consumed come out, a byte order mark included; what could not give them back exactly is refused.
+ * consumed come out, a byte order mark included; what could not give them back exactly is refused, as is a member that
+ * would be lost.
  */
 import { FastQueueError, NotAPayload, payloadFromJson } from '../../engine/index.ts';
 import type { ByteInput } from './byte-input.ts';
@@ -113,16 +114,11 @@ export class JsonLines {
   #decode(line: Buffer): JsonRecord | undefined {
     if (line.length === 0) return undefined;
     const value = this.#parse(line);
-    if (typeof value !== 'object' || value === null) throw this.#malformed('is not an object');
-    const fields = value as Record<string, unknown>;
-    if (fields['type'] === 'gap') {
+    if (isGap(value)) {
       this.#options.onGap();
       return undefined;
     }
-    if (fields['type'] !== undefined && fields['type'] !== 'record') {
-      throw this.#malformed(`has the type ${JSON.stringify(fields['type'])}, which is not a record`);
-    }
-    const payload = this.#payloadOf(fields);
+    const payload = this.#payloadOf(value);
     if (payload.length > this.#options.maxRecordBytes) throw this.#tooLarge();
     return { payload, endByte: this.#startByte };
   }
@@ -135,9 +131,9 @@ export class JsonLines {
     }
   }
 
-  #payloadOf(fields: Record<string, unknown>): Buffer {
+  #payloadOf(record: unknown): Buffer {
     try {
-      return payloadFromJson(fields);
+      return payloadFromJson(record);
     } catch (error) {
       if (error instanceof NotAPayload) throw this.#malformed(error.message);
       throw error;
@@ -160,3 +156,6 @@ export class JsonLines {
     );
   }
 }
+
+const isGap = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && 'type' in value && value.type === 'gap';

@@ -26,7 +26,7 @@ export const PUBLISH: Json = {
     },
   ],
   requestBody: {
-    description: `${NDJSON_MEDIA_TYPE}: one record a line. ${RECORDS_MEDIA_TYPE}: payloads as text or base64. Anything else, or no type: one record, verbatim.`,
+    description: `${NDJSON_MEDIA_TYPE}: one record a line. ${RECORDS_MEDIA_TYPE}: payloads as text or base64; a member that would be lost is refused. Anything else, or no type: one record, verbatim.`,
     content: {
       [NDJSON_MEDIA_TYPE]: { schema: { type: 'string' } },
       [RECORDS_MEDIA_TYPE]: { schema: schema('Records') },

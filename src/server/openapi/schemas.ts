@@ -9,6 +9,23 @@ const PAYLOAD: Json = {
   payload_base64: { type: 'string', contentEncoding: 'base64', description: 'Where they are not.' },
 };
 
+/** Of a record that was read elsewhere. */
+const NOT_STORED: Json = { description: 'As it was printed: any value. It is not stored.' };
+
+/** To be stored: its payload alone, and any member that would be lost is refused. */
+const RECORD: Json = {
+  type: 'object',
+  properties: {
+    ...PAYLOAD,
+    type: { const: 'record' },
+    topic: NOT_STORED,
+    offset: NOT_STORED,
+    timestamp: NOT_STORED,
+  },
+  oneOf: [{ required: ['payload'] }, { required: ['payload_base64'] }],
+  additionalProperties: false,
+};
+
 const BOUNDS: Json = {
   topic: { type: 'string' },
   startOffset: offset('First offset that the topic still has.'),
@@ -72,9 +89,10 @@ export const SCHEMAS: Json = {
     count: { type: 'integer', minimum: 1 },
     timestamp: offset('When they were stored: milliseconds since 1970.'),
   }),
-  Records: object({
-    records: { type: 'array', minItems: 1, items: { type: 'object', properties: PAYLOAD } },
-  }),
+  Records: {
+    ...object({ records: { type: 'array', minItems: 1, items: RECORD } }),
+    additionalProperties: false,
+  },
   Message: object(
     {
       offset: offset('Which record.'),
