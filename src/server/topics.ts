@@ -65,7 +65,10 @@ export async function showOffsets(context: ServerContext, exchange: Exchange, na
   exchange.sendJson(200, { ...bounds, ...found });
 }
 
-/** Makes the topic, or changes the settings that the body names. */
+/**
+ * Makes the topic, or changes the settings that the body names. `If-None-Match: *` only makes (RFC 9110, section 13.1.2);
+ * a topic has no ETag, so no tag that the header may name instead is its own, and the request is as one without.
+ */
 export async function putTopic(context: ServerContext, exchange: Exchange, name: string): Promise<void> {
   parseQuery(exchange.search, []);
   const settings = await readSettings(context, exchange);
@@ -75,6 +78,7 @@ export async function putTopic(context: ServerContext, exchange: Exchange, name:
     topic = await context.dataDirectory.createTopic(name, settings);
   } catch (error) {
     if (!(error instanceof FastQueueError) || error.code !== 'condition_failed') throw error;
+    if (exchange.request.headers['if-none-match'] === '*') throw thereAlready(name);
     isNew = false;
     topic = await context.dataDirectory.openTopic(name, { mode: 'append' });
   }
@@ -87,6 +91,13 @@ export async function putTopic(context: ServerContext, exchange: Exchange, name:
     await topic.close();
   }
 }
+
+const thereAlready = (topic: string): FastQueueError =>
+  new FastQueueError(
+    'condition_failed',
+    `There is a topic "${topic}" already. PUT without If-None-Match changes its settings. Nothing was changed.`,
+    { topic },
+  );
 
 export async function deleteTopic(context: ServerContext, exchange: Exchange, name: string): Promise<void> {
   parseQuery(exchange.search, []);

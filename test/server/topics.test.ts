@@ -103,6 +103,43 @@ describe('topics of serve', () => {
       expect(statuses.sort()).to.deep.equal([...Array<number>(9).fill(200), 201]);
     });
 
+    describe('If-None-Match: *', () => {
+      const make = (topic: string, body: string, ifNoneMatch = '*'): ReturnType<Server['request']> =>
+        server.request('PUT', `/topics/${topic}`, { body, headers: { 'if-none-match': ifNoneMatch } });
+
+      it('makes the topic where there is none; where there is one it is 412, and nothing is changed', async () => {
+        const made = await make('only-new', '{"segmentBytes":4096}');
+        expect([made.status, made.headers.location]).to.deep.equal([201, '/topics/only-new']);
+        const before = (await server.get('/topics/only-new')).json;
+        const again = await make('only-new', '{"segmentBytes":8192}');
+        expectProblem(again, 412, 'condition_failed');
+        expect(again.json).to.include({ topic: 'only-new' });
+        expect(again.json['detail']).to.match(
+          /^There is a topic "only-new" already\. .*Nothing was changed\.$/,
+        );
+        expectProblem(await make('only-new', ''), 412, 'condition_failed');
+        expect((await server.get('/topics/only-new')).json).to.deep.equal(before);
+      });
+
+      it('makes the topic for one of many that ask at once', async () => {
+        const answers = await Promise.all(Array.from({ length: 10 }, () => make('only-one', '{}')));
+        const statuses = answers.map(({ status }) => status).sort();
+        expect(statuses).to.deep.equal([201, ...Array<number>(9).fill(412)]);
+      });
+
+      it('comes behind what is wrong with the request itself', async () => {
+        await make('judged', '');
+        expectProblem(await make('judged', '{"segmentByte":1}'), 400);
+      });
+
+      it('holds for no tag: a topic has none, so none of them is its own', async () => {
+        for (const tags of ['"a"', 'W/"a", "*"']) {
+          expect((await make('untagged', '', tags)).status, tags).to.be.oneOf([200, 201]);
+        }
+        expect((await server.get('/topics/untagged')).headers).to.not.have.property('etag');
+      });
+    });
+
     const refused: [string, unknown][] = [
       ['no JSON', '{'],
       ['a list', []],

@@ -43,6 +43,14 @@ export const TOPIC_OPERATIONS: Json = {
   put: {
     operationId: 'putTopic',
     summary: 'Make the topic, or change the settings that the body names.',
+    parameters: [
+      {
+        name: 'If-None-Match',
+        in: 'header',
+        description: '`*`: only make it; where it is there, 412 and nothing is changed. A topic has no ETag.',
+        schema: { type: 'string' },
+      },
+    ],
     requestBody: { description: 'None: the defaults.', content: json(schema('SettingsChange')) },
     responses: {
       '200': { description: 'It was there; its settings are these now.', content: json(schema('Topic')) },
@@ -55,6 +63,7 @@ export const TOPIC_OPERATIONS: Json = {
         ...WRITE_CODES,
         'invalid_argument',
         'malformed_input',
+        'condition_failed',
         'unsupported_media_type',
         'batch_too_large',
       ]),
