@@ -35,8 +35,6 @@ export async function followAsEvents(
   const { signal, release } = untilNobodyWaits(exchange, context.stopping);
   try {
     const headers = [
-      'Cache-Control',
-      'no-store',
       'FastQueue-Next-Offset',
       String(reader.nextOffset),
       'FastQueue-Start-Offset',

@@ -1,6 +1,7 @@
 /**
  * One request and its answer. Every answer goes through here, so that what each of them carries is decided once:
- * lengths, the connection's end while the server stops, the headers that let another origin read it.
+ * lengths, what caches may do with it, the connection's end while the server stops, the headers that let another origin
+ * read it.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { JSON_MEDIA_TYPE } from './media-types.ts';
@@ -24,6 +25,10 @@ export class Exchange {
   awaitsContinue = false;
   /** The connection ends with this answer. So does every connection once the server stops. */
   isLast = false;
+  /** The answer is the same until the server is another: caches may do with it what they like. */
+  isLasting = false;
+  /** Other methods have answers that no cache keeps. */
+  readonly #isRead: boolean;
   readonly #stopping: AbortSignal;
 
   constructor(request: IncomingMessage, response: ServerResponse, stopping: AbortSignal) {
@@ -31,6 +36,7 @@ export class Exchange {
     this.response = response;
     this.#stopping = stopping;
     this.isHead = request.method === 'HEAD';
+    this.#isRead = this.isHead || request.method === 'GET';
     const url = withoutAuthority(request.url ?? '/');
     const question = url.indexOf('?');
     this.path = question === -1 ? url : url.slice(0, question);
@@ -69,6 +75,10 @@ export class Exchange {
 
   /** Status and headers; the body follows by `response.write`. */
   begin(status: number, headers: readonly string[]): void {
+    if (this.#isRead && !this.isLasting) {
+      // Of what may have changed a moment later, a cache gives out nothing by itself; with a tag it may ask again.
+      this.commonHeaders.push('Cache-Control', headers.includes('ETag') ? 'no-cache' : 'no-store');
+    }
     if (this.isLast || this.#stopping.aborted) this.commonHeaders.push('Connection', 'close');
     this.response.writeHead(
       status,

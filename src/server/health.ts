@@ -75,7 +75,7 @@ export class HealthCheck {
     };
     if (failure === undefined) {
       const dataDir = this.#options.isReadOnly ? 'read-only' : 'writable';
-      exchange.sendJson(200, { status: 'ok', ...facts, dataDir }, ['Cache-Control', 'no-store']);
+      exchange.sendJson(200, { status: 'ok', ...facts, dataDir });
       return;
     }
     const problem = problemOf(failure, {

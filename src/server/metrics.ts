@@ -97,7 +97,7 @@ export class Metrics {
     this.#registry ??= this.#makeRegistry(dataDirectory);
     const registry = await this.#registry;
     const text = await registry.metrics();
-    exchange.send(200, ['Content-Type', registry.contentType, 'Cache-Control', 'no-store'], text);
+    exchange.send(200, ['Content-Type', registry.contentType], text);
   }
 
   #countsOf(topic: string): TopicCounts {

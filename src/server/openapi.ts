@@ -22,7 +22,7 @@ export const OPENAPI_DOCUMENT: Json = {
     version: '1',
     summary: 'A persistent message queue on log files, over HTTP.',
     description:
-      'HEAD is answered wherever GET is. OPTIONS names the methods. Every error is an application/problem+json document whose `code` is in docs/ERRORS.md.',
+      'HEAD is answered wherever GET is. OPTIONS names the methods. Answers to GET that may change carry `Cache-Control`: `no-cache` where they have an ETag, `no-store` where they have none, errors too. Every error is an application/problem+json document whose `code` is in docs/ERRORS.md.',
     license: { name: 'MIT', identifier: 'MIT' },
   },
   servers: [{ url: 'http://127.0.0.1:8080' }],

@@ -73,8 +73,6 @@ export function problemOf(error: unknown, place: ProblemPlace): Problem {
     headers: [
       'Content-Type',
       PROBLEM_MEDIA_TYPE,
-      'Cache-Control',
-      'no-store',
       ...(retryable ? ['Retry-After', RETRY_AFTER_SECONDS] : []),
       ...(HEADERS_OF_CODE[code] ?? []),
     ],

@@ -54,6 +54,7 @@ const OPENAPI: Route = {
   methods: {
     GET: (_, exchange) => {
       parseQuery(exchange.search, []);
+      exchange.isLasting = true;
       exchange.sendJson(200, OPENAPI_DOCUMENT);
     },
   },

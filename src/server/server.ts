@@ -362,7 +362,9 @@ export class FastQueueServer {
     const lines = [`HTTP/1.1 ${status} ${REASONS[status] ?? 'Bad Request'}`];
     for (let at = 0; at < headers.length; at += 2)
       lines.push(`${headers[at] ?? ''}: ${headers[at + 1] ?? ''}`);
-    lines.push(`Content-Length: ${Buffer.byteLength(body)}`, 'Connection: close', '', body);
+    // Whether it was to be an answer to GET is not known.
+    lines.push('Cache-Control: no-store', 'Connection: close');
+    lines.push(`Content-Length: ${Buffer.byteLength(body)}`, '', body);
     socket.end(lines.join('\r\n'), () => {
       socket.destroy();
     });

@@ -84,6 +84,7 @@ export interface GivenAnswer {
 /** @throws AssertionError where the answer is not one of those that the description has for the request */
 export function expectDescribed(request: { method: string; target: string }, answer: GivenAnswer): void {
   const { method, target } = request;
+  expectToldToCaches(request, answer);
   const operation = operationOf(method, target);
   if (operation === undefined) return;
   const where = `${operation.name} ${answer.status}`;
@@ -94,6 +95,15 @@ export function expectDescribed(request: { method: string; target: string }, ans
   }
   expectHeaders(where, described, answer);
   if (method !== 'HEAD') expectBody(where, described, answer);
+}
+
+/** As the description says of all answers to GET: kept for a second look at most, and only where there is a tag. */
+function expectToldToCaches(request: { method: string; target: string }, answer: GivenAnswer): void {
+  const { status, headers } = answer;
+  const isRead = request.method === 'GET' || request.method === 'HEAD';
+  if (!isRead || (request.target === '/openapi.json' && status === 200)) return;
+  const expected = headers.etag === undefined ? 'no-store' : 'no-cache';
+  expect(headers['cache-control'], `Cache-Control of ${request.target} ${status}`).to.equal(expected);
 }
 
 function expectHeaders(where: string, described: DescribedAnswer, answer: GivenAnswer): void {

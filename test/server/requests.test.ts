@@ -3,11 +3,11 @@ import { expect } from 'chai';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { Sandbox } from '../cli/fastqueue.ts';
-import { expectProblem, messagesOf } from './answers.ts';
+import { expectProblem, messagesOf, NDJSON, OCTETS } from './answers.ts';
 import { parseAnswers, Server, untilClosed, type RawAnswer } from './serving.ts';
 
 /** What there is in the directories of these tests besides what no name may make. */
-const KNOWN_ENTRIES = ['data', 't', 'html', 'kept', 'half'];
+const KNOWN_ENTRIES = ['data', 't', 'ranges', 'html', 'kept', 'half'];
 
 describe('serve, what may be asked', () => {
   const { sandbox, server } = Server.forAll();
@@ -279,6 +279,59 @@ describe('serve, what may be asked', () => {
       const [answer] = await server.exchange('GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n');
       expect(answer?.status).to.equal(200);
     });
+  });
+
+  describe('an answer to GET', () => {
+    const kept: [string, Record<string, string>, number, string | undefined][] = [
+      ['/topics/ranges/messages?limit=1', {}, 200, 'no-cache'],
+      ['/topics/ranges/messages?limit=1', { 'if-none-match': '*' }, 304, 'no-cache'],
+      ['/topics/ranges/messages?limit=1', OCTETS, 200, 'no-cache'],
+      ['/topics/ranges/messages?limit=1', { ...OCTETS, 'if-none-match': '*' }, 304, 'no-cache'],
+      ['/topics/ranges/messages?limit=9999', NDJSON, 200, 'no-cache'],
+      ['/topics/ranges/messages?offset=-5', NDJSON, 200, 'no-store'],
+      ['/topics/ranges/messages', {}, 200, 'no-cache'],
+      ['/topics/ranges/messages?limit=1&offset=end', OCTETS, 200, 'no-store'],
+      ['/topics/ranges/messages?offset=0:0', { accept: 'text/event-stream' }, 204, 'no-store'],
+      ['/topics/ranges/messages?offset=99999', {}, 416, 'no-store'],
+      ['/topics/ranges/offsets', {}, 200, 'no-store'],
+      ['/topics/ranges', {}, 200, 'no-store'],
+      ['/topics', {}, 200, 'no-store'],
+      ['/health', {}, 200, 'no-store'],
+      ['/metrics', {}, 200, 'no-store'],
+      ['/topics/none', {}, 404, 'no-store'],
+      ['/nowhere', {}, 404, 'no-store'],
+      ['/openapi.json?x=1', {}, 400, 'no-store'],
+      ['/openapi.json', {}, 200, undefined],
+    ];
+
+    before(() => server.publishLines('ranges', 'x'.repeat(99).concat('\n').repeat(10_000)));
+
+    for (const [path, headers, status, expected] of kept) {
+      it(`${path} with ${JSON.stringify(headers)}, ${status}: Cache-Control: ${expected ?? 'none'}`, async () => {
+        for (const method of ['GET', 'HEAD']) {
+          const answer = await server.request(method, path, { headers });
+          expect(answer.status).to.equal(status);
+          expect(answer.headers['cache-control'], method).to.equal(expected);
+        }
+      });
+    }
+  });
+
+  it('says nothing to caches in an answer that none may keep: to POST, PUT, DELETE', async () => {
+    const answers = [
+      await server.publish('uncached', 'x'),
+      await server.publishLines('uncached', ''),
+      await server.request('PUT', '/topics/uncached'),
+      await server.request('DELETE', '/topics/uncached'),
+    ];
+    expect(answers.map(({ status }) => status)).to.deep.equal([201, 400, 200, 204]);
+    for (const { headers } of answers) expect(headers).to.not.have.property('cache-control');
+  });
+
+  it('lets no cache keep what is answered to a request that cannot be read', async () => {
+    const [answer] = await server.exchange('GET\r\n\r\n');
+    expect(answer?.status).to.equal(400);
+    expect(answer?.headers.get('cache-control')).to.equal('no-store');
   });
 
   it('marks answers so that a browser takes none for a page', async () => {
