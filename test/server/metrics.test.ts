@@ -133,6 +133,29 @@ describe('GET /metrics', () => {
     }
   });
 
+  it('has sizes and durations as histograms: cumulative buckets, the last of them infinite and equal to the count', async () => {
+    for (const count of [1, 3, 500]) await server.publishLines('spread', 'x\n'.repeat(count));
+    // Of every series there is, the reader of the text sees that no bucket falls and that the last is the count.
+    const families = await scrape();
+    const topic = { topic: 'spread' };
+    const posts = { route: '/topics/{topic}/messages', method: 'POST', status: '201' };
+    for (const [name, labels] of [
+      ['fastqueue_batch_records', topic],
+      ['fastqueue_batch_requests', topic],
+      ['fastqueue_sync_duration_seconds', topic],
+      ['fastqueue_request_duration_seconds', posts],
+    ] as const) {
+      expect(families.get(name)?.type, name).to.equal('histogram');
+      const last = valueOf(families, `${name}_bucket`, { ...labels, le: '+Inf' });
+      expect(last, name).to.be.at.least(3);
+      expect(valueOf(families, `${name}_count`, labels), name).to.equal(last);
+    }
+    const sizes = ['1', '2', '4', '256', '1024', '+Inf'].map((le) =>
+      valueOf(families, 'fastqueue_batch_records_bucket', { ...topic, le }),
+    );
+    expect(sizes).to.deep.equal([1, 1, 2, 2, 3, 3]);
+  });
+
   it('counts what went out in every form, once', async () => {
     await server.publishLines('out', 'abc\nde\nf\n');
     const path = '/topics/out/messages';

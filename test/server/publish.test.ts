@@ -348,6 +348,16 @@ describe('POST beyond what a batch may hold', () => {
     const tooMany = await server.publishLines('t', Buffer.alloc(2 * 2_100_000, 'x\n'));
     expect(tooMany.status).to.equal(413);
     expect(tooMany.json).to.include({ code: 'batch_too_large', sideEffects: 'none' });
+    // In their headers alone, and with their payloads only.
+    for (const [payload, count] of [
+      ['', 2_100_000],
+      ['x', 2_000_000],
+    ] as const) {
+      const record = JSON.stringify({ payload });
+      const document = `{"records":[${`${record},`.repeat(count - 1)}${record}]}`;
+      const answer = await server.publish('t', document, { 'content-type': BATCH });
+      expectProblem(answer, 413, 'batch_too_large');
+    }
     const oversizedLine = Buffer.concat([Buffer.from('a\nb\n'), Buffer.alloc(32 * 1024 * 1024 - 4, 'x')]);
     const mixed = await server.publishLines('t', oversizedLine);
     expect(mixed.status).to.equal(413);
