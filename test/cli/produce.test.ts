@@ -223,6 +223,18 @@ describe('produce', () => {
     expect(payloads('copy')).to.deep.equal(payloads('t'));
   });
 
+  it('stores the records before a line of JSON that is none, and says where that begins', async () => {
+    const lines = ['{"payload":"one"}\n', '{"payload":"two"}\n'];
+    const input = [...lines, 'nonsense\n', '{"payload":"three"}\n'].join('');
+    const { status, stderr } = await sandbox.run(['produce', 't', '-i', 'json'], { input });
+    expect(status).to.equal(1);
+    expect(stderr).to.include('Line 3 ');
+    expect(stderr).to.include(
+      `stored 2 records, offsets 0..1, synced; next input byte ${lines.join('').length}`,
+    );
+    expect(sandbox.stored('t').map(String)).to.deep.equal(['one', 'two']);
+  });
+
   it('gives back any bytes through lengths, whatever the batch size', async () => {
     const records = Array.from({ length: 300 }, (_, index) => randomBytes(index * 37));
     const input = Buffer.concat(

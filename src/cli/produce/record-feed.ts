@@ -115,6 +115,8 @@ class JsonFeed implements RecordFeed {
   readonly #lines: JsonLines;
   /** Where in the input each record that was delivered and not yet taken ends. */
   readonly #ends: number[] = [];
+  /** What is wrong with the line behind the records delivered last. */
+  #failure: Error | undefined;
   nextInputByte = 0;
 
   constructor(input: ByteInput, options: FeedOptions) {
@@ -123,9 +125,18 @@ class JsonFeed implements RecordFeed {
   }
 
   async read(window: Buffer): Promise<number> {
+    if (this.#failure !== undefined) throw this.#failure;
     let end = 0;
     for (;;) {
-      const next = await this.#lines.peek();
+      let next;
+      try {
+        next = await this.#lines.peek();
+      } catch (error) {
+        // The records before it are delivered first: they are good, and are stored.
+        if (end === 0) throw error;
+        this.#failure = error as Error;
+        return end;
+      }
       if (next === undefined || end + LENGTH_BYTES + next.payload.length > window.length) return end;
       end = window.writeUInt32BE(next.payload.length, end);
       end += next.payload.copy(window, end);
