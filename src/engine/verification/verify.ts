@@ -260,7 +260,8 @@ class Verification {
         ? {
             isSound: segment.sizeBytes >= mark.position,
             endOffset: mark.nextOffset,
-            lastTimestamp: mark.timestamp,
+            // An empty log's mark has the time 0, which is none.
+            lastTimestamp: mark.nextOffset > segment.baseOffset ? mark.timestamp : undefined,
           }
         : segmentTail(this.#context, segment.baseOffset);
       if (tail === undefined) return undefined;

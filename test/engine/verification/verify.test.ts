@@ -193,6 +193,19 @@ describe('verify', () => {
     expect(codes(await verify(true))).to.include('bad_length');
   });
 
+  it('knows no time of an empty log, with --quick neither', async () => {
+    const empty = new ScratchTopic();
+    try {
+      await empty.fill(0, {}, 0);
+      for (const quick of [false, true]) {
+        const { segments } = await verifyTopic(empty.context(), { quick, onBytes: () => undefined });
+        expect(segments.map(({ lastTimestamp }) => lastTimestamp)).to.deep.equal([undefined]);
+      }
+    } finally {
+      empty.remove();
+    }
+  });
+
   it('reports what the disk says as itself, and goes on with the next segment', async () => {
     class UnreadableStore extends NodeFileSystem {
       override open(...args: Parameters<NodeFileSystem['open']>): ReturnType<NodeFileSystem['open']> {
