@@ -37,8 +37,8 @@ export async function main(argv: string[], loaders: CommandLoaders, root: string
 
 async function runCommand(argv: string[], loaders: CommandLoaders, root: string): Promise<void> {
   if (wantsHelp(argv)) {
-    const [first = ''] = argv;
-    if (first !== 'help' && /^\w/.test(first)) findCommand(argv, Object.keys(loaders));
+    const subject = argv[0] === 'help' ? argv.slice(1) : argv;
+    if (/^\w/.test(subject[0] ?? '')) findCommand(subject, Object.keys(loaders));
     const { run } = await import('@oclif/core/run');
     await run(argv, root);
     return;

@@ -34,7 +34,7 @@ function sentenceOf(error: unknown): string {
 /** The error as `--json` prints it: code, sentence, status, and where the details say it happened. */
 function describeError(error: unknown, exitStatus: number): Record<string, unknown> {
   if (!(error instanceof FastQueueError)) {
-    return { type: 'error', code: 'internal', message: sentenceOf(error), exitStatus };
+    return { type: 'error', code: 'internal_error', message: sentenceOf(error), exitStatus };
   }
   return {
     type: 'error',

@@ -243,13 +243,19 @@ export function parseSetting(setting: Setting, value: unknown): number {
   const number = readValue(setting, value);
   if (number === 0 && setting.mayBeOff) return 0;
   if (!Number.isSafeInteger(number) || number < setting.min || number > setting.max) {
+    const bounds = { ...setting, mayBeOff: false };
     throw new FastQueueError(
       'invalid_argument',
-      `${setting.name} must be between ${formatSettingValue(setting, setting.min)} and ${formatSettingValue(setting, setting.max)}` +
-        `${setting.mayBeOff ? ', or 0 or none' : ''}; ${JSON.stringify(value)} is not.`,
+      `${setting.name} must be between ${formatSettingValue(bounds, setting.min)} and ${formatSettingValue(setting, setting.max)}` +
+        `${orOff(setting)}; ${JSON.stringify(value)} is not.`,
     );
   }
   return number;
+}
+
+function orOff({ mayBeOff, min }: Setting): string {
+  if (!mayBeOff) return '';
+  return min === 0 ? ', or none' : ', or 0 or none';
 }
 
 function readValue(setting: Setting, value: unknown): number {

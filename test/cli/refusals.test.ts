@@ -14,10 +14,11 @@ interface Refusal {
 /** A topic `events` with offsets 0 to before 3 is there. */
 const REFUSALS: readonly Refusal[] = [
   { args: ['prodcue', 'events'], status: 2, says: 'Did you mean "fastqueue produce"?' },
+  { args: ['help', 'prodcue'], status: 2, says: 'Did you mean "fastqueue produce"?' },
   { args: ['topics', 'shwo', 'events'], status: 2, says: 'Did you mean "fastqueue topics show"?' },
   { args: ['-d', 'data', 'topics'], status: 2, says: 'behind the command' },
   { args: ['topics', '-d', ''], status: 2, says: '--data-dir' },
-  { args: ['produce', 'events', '--lock-timeout', '30d'], status: 2, says: 'between none and 1d' },
+  { args: ['produce', 'events', '--lock-timeout', '30d'], status: 2, says: 'between 0 and 1d, or none' },
   { args: ['produce'], status: 2, says: 'needs TOPIC' },
   { args: ['consume'], status: 2, says: 'needs TOPIC' },
   { args: ['consume', 'events', 'more'], status: 2, says: 'takes no argument "more"' },
@@ -37,7 +38,11 @@ const REFUSALS: readonly Refusal[] = [
   { args: ['produce', 'events', '--tee', '--ack', 'offset'], status: 2, says: '--ack summary' },
   { args: ['produce', '.hidden'], status: 2, says: 'not beginning with . or -' },
   { args: ['produce', 'a/b'], status: 2, says: 'A-Z a-z 0-9' },
-  { args: ['produce', 'events', '-q', '-v'], status: 2, says: '--quiet' },
+  {
+    args: ['produce', 'events', '-q', '-v'],
+    status: 2,
+    says: '--quiet cannot also be provided when using --verbose',
+  },
   { args: ['produce', 'events', '--expect-offset', '7'], status: 6, says: 'not 7 as expected', input: 'x' },
   { args: ['produce', 'nowhere', '--no-create'], status: 10, says: 'fastqueue topics' },
   { args: ['produce', 'events', '/no/such/file'], status: 1, says: 'no such file' },
