@@ -27,8 +27,12 @@ export interface SettingInForce {
   readonly source: string;
 }
 
-/** The flag of a setting, with its summary and its bounds from the table. */
-export function settingFlag(name: SettingName): OptionFlag<number | undefined> {
+/**
+ * The flag of a setting, with its summary and its bounds from the table.
+ *
+ * @param ownDefault what holds in this command instead of the table's default
+ */
+export function settingFlag(name: SettingName, ownDefault?: number): OptionFlag<number | undefined> {
   const setting = SETTINGS.find((row) => row.name === name) as Setting;
   const flag: unknown = custom<number>({
     parse: (text) => {
@@ -39,16 +43,16 @@ export function settingFlag(name: SettingName): OptionFlag<number | undefined> {
         return Promise.reject(new FlagValueError(`--${setting.flag ?? name}: ${error.message}`));
       }
     },
-    summary: `${setting.summary.replace(/^\w+: (\w)/, (_, letter: string) => letter.toUpperCase())} ${defaultPhrase(setting)}`,
+    summary: `${setting.summary.replace(/^\w+: (\w)/, (_, letter: string) => letter.toUpperCase())} ${defaultPhrase(setting, ownDefault)}`,
     helpValue: setting.type === 'size' ? 'SIZE' : 'DURATION',
   })();
   return flag as OptionFlag<number | undefined>;
 }
 
-const defaultPhrase = (setting: Setting): string =>
+const defaultPhrase = (setting: Setting, value = setting.default): string =>
   setting.scope === 'topic'
     ? 'Default: as stored in the topic.'
-    : `Default: ${formatSettingValue(setting, setting.default)}.`;
+    : `Default: ${formatSettingValue(setting, value)}.`;
 
 /**
  * What is in force for the settings named, given the values of their flags.

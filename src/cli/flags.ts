@@ -97,7 +97,12 @@ export const GLOBAL_FLAGS = {
   }),
   json: boolean({ summary: 'Print results as JSON, with stable field names.', helpGroup: 'GLOBAL' }),
   quiet: boolean({ char: 'q', summary: 'No summaries and no progress on stderr.', helpGroup: 'GLOBAL' }),
-  verbose: boolean({ char: 'v', summary: 'Say more on stderr.', helpGroup: 'GLOBAL', exclusive: ['quiet'] }),
+  verbose: boolean({
+    char: 'v',
+    summary: 'consume, serve: say more on stderr.',
+    helpGroup: 'GLOBAL',
+    exclusive: ['quiet'],
+  }),
   'no-color': boolean({ summary: 'No colours (also NO_COLOR=1).', helpGroup: 'GLOBAL' }),
   'lock-timeout': settingFlag('lockTimeoutMs'),
 };

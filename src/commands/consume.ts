@@ -21,6 +21,10 @@ export default class Consume extends BaseCommand {
     '<%= config.bin %> consume events -o -10 -f "%T{iso} %o %s\\n"',
     '<%= config.bin %> consume events -F -g billing',
   ];
+  static override usage =
+    '<%= command.id %> TOPIC [-o SPEC...] [--since TIME] [--until TIME] [-c N] [-F] [--timeout DURATION] [-g NAME] ' +
+    '[-f F | --json [--gaps] | -D S | -0 | --framing len32be] [--on-damage stop|skip] [--clamp] [--lock-timeout DURATION] ' +
+    '[-d DIR] [-v | -q] [--no-color]';
   static override args = {
     topic: argument({ required: true, ignoreStdin: true, description: 'The topic to read.' }),
   };
@@ -32,11 +36,15 @@ export default class Consume extends BaseCommand {
       multipleNonGreedy: true,
       helpValue: 'SPEC',
       summary:
-        'N, -N (the last N), beginning, end, A:B, A:, :B (B excluded), @TIME, @TIME:TIME; s@TIME, e@TIME.',
+        'N, -N (the last N), beginning, end, A:B, A:, :B (B excluded), A:@TIME, @TIME, @TIME:TIME; s@TIME, e@TIME.',
     }),
     since: string({ helpValue: 'TIME', summary: 'Begin at the first record at or after a time.' }),
     until: string({ helpValue: 'TIME', summary: 'End before the first record at or after a time.' }),
-    count: countFlag('count', { char: 'c', charAliases: ['n'], summary: 'Stop after so many records.' }),
+    count: countFlag('count', {
+      char: 'c',
+      charAliases: ['n'],
+      summary: 'Stop after so many records (also -n).',
+    }),
     timeout: durationFlag('timeout', { summary: 'Wait for more, and stop when nothing came for so long.' }),
     format: valueFlag('format', parseRecordFormat, {
       char: 'f',
@@ -47,7 +55,8 @@ export default class Consume extends BaseCommand {
     group: string({
       char: 'g',
       helpValue: 'NAME',
-      summary: 'Go on where this group stopped, and store how far it came.',
+      summary:
+        'Go on where this group stopped, whatever --offset says; a new one begins there. Stores how far it came.',
     }),
     delimiter: valueFlag('delimiter', parseTerminator, {
       char: 'D',

@@ -18,8 +18,8 @@ export default class Produce extends BaseCommand {
   static override description =
     'Lines by default: split at newlines, bytes untouched, empty lines kept. What is reported as stored is on the disk.';
   static override examples = [
-    'some-job | <%= config.bin %> produce events',
-    'find / -xdev -print0 | <%= config.bin %> produce files -0',
+    '$ some-job | <%= config.bin %> produce events',
+    '$ find / -xdev -print0 | <%= config.bin %> produce files -0',
     '<%= config.bin %> consume events --json | <%= config.bin %> produce copy -i json',
   ];
   static override args = {

@@ -13,6 +13,11 @@ import { recoverAsJson, recoverText, runAsJson, runsText, undoText } from '../cl
 export default class Recover extends BaseCommand {
   static override summary =
     'Repair damage in place: offsets stay, damaged bytes are kept, and every run can be undone.';
+  static override usage = [
+    '<%= command.id %> [TOPIC...] [-n | --out DIR [--unreadable-as-damage]] [--try-bitflip] [--lock-timeout DURATION] ' +
+      '[-d DIR] [--json] [-v | -q] [--no-color]',
+    '<%= command.id %> [TOPIC...] --list-runs | --undo RUN | --purge RUN',
+  ];
   static override strict = false;
   static override args = {
     topic: argument({ ignoreStdin: true, description: 'Topics to recover; default: all.' }),

@@ -9,6 +9,7 @@ import { ServeLog } from '../cli/serve/serve-log.ts';
 import { parseHost, parseOrigin, parsePort, serve, serveSettings } from '../cli/serve/serve.ts';
 import { listenForStop } from '../cli/stop-signal.ts';
 import { settingsTable } from '../cli/views/settings-view.ts';
+import { SERVE_LOCK_TIMEOUT_MS } from '../engine/index.ts';
 
 export default class Serve extends BaseCommand {
   static override summary = 'Serve the topics over HTTP, until it is asked to stop.';
@@ -17,8 +18,8 @@ export default class Serve extends BaseCommand {
     'SIGTERM, SIGINT or SIGHUP: no new requests, what is in flight finishes (10 s), everything is synced, exit 0.';
   static override examples = [
     '<%= config.bin %> serve',
-    'curl -d hello http://127.0.0.1:8080/topics/greetings/messages',
-    'curl http://127.0.0.1:8080/topics/greetings/messages',
+    '$ curl -d hello http://127.0.0.1:8080/topics/greetings/messages',
+    '$ curl http://127.0.0.1:8080/topics/greetings/messages',
   ];
   static override flags = {
     host: valueFlag('host', parseHost, {
@@ -31,6 +32,7 @@ export default class Serve extends BaseCommand {
     }),
     'read-only': boolean({ summary: 'Answer what only reads; refuse the rest.' }),
     'no-create': boolean({ summary: 'Posting to a topic that there is not is refused.' }),
+    'lock-timeout': settingFlag('lockTimeoutMs', SERVE_LOCK_TIMEOUT_MS),
     'max-body': settingFlag('maxBodyBytes'),
     'request-timeout': settingFlag('requestTimeoutMs'),
     'token-file': string({ helpValue: 'FILE', summary: 'Want the token in this file from every client.' }),

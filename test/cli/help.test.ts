@@ -38,6 +38,14 @@ describe('--help', () => {
     });
   }
 
+  for (const id of ['', ...Object.keys(COMMAND_LOADERS)]) {
+    it(`fits 100 columns and names no empty choice: "${id.replace(':', ' ')} --help"`, () => {
+      const lines = help([...id.split(':'), '--help'].filter((word) => word !== '')).split('\n');
+      expect(lines.filter((line) => line.length > 100)).to.deep.equal([]);
+      expect(lines.filter((line) => /\| *[|\]]|\w \]/.test(line))).to.deep.equal([]);
+    });
+  }
+
   it('has a page for every command', () => {
     const overview = help(['--help']);
     for (const id of Object.keys(COMMAND_LOADERS).filter((each) => !each.includes(':'))) {

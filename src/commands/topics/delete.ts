@@ -9,6 +9,8 @@ import { commandLine } from '../../engine/index.ts';
 
 export default class TopicsDelete extends BaseCommand {
   static override summary = 'Delete a topic, its records and its groups. There is no way back.';
+  static override usage =
+    'topics delete NAME --yes [-d DIR] [--json] [-v | -q] [--no-color] [--lock-timeout DURATION]';
   static override args = { name: argument({ required: true, ignoreStdin: true, description: 'The topic.' }) };
   static override flags = { yes: boolean({ summary: 'Really: nothing asks again.' }) };
 

@@ -10,6 +10,8 @@ import { commandLine } from '../../engine/index.ts';
 
 export default class TopicsReset extends BaseCommand {
   static override summary = 'Set where a consumer group goes on.';
+  static override usage =
+    'topics reset NAME -g NAME --to SPEC [-d DIR] [--json] [-v | -q] [--no-color] [--lock-timeout DURATION]';
   static override examples = ['<%= config.bin %> topics reset events --group billing --to beginning'];
   static override args = { name: argument({ required: true, ignoreStdin: true, description: 'The topic.' }) };
   static override flags = {
