@@ -133,7 +133,7 @@ export const ERROR_TABLE = {
     exitCode: 1,
     httpStatus: 500,
     retryable: false,
-    title: 'The server met a case it does not know',
+    title: 'FastQueue met a case it does not know',
   },
 } as const satisfies Record<string, ErrorEntry>;
 

@@ -19,7 +19,7 @@ export const SHOW_OFFSETS: Json = {
   parameters: [
     query(
       'timestamp',
-      'Also the first record at or after this time: milliseconds since 1970, RFC 3339, or `-2h`.',
+      'Also the first record at or after this time: milliseconds since 1970 (13 digits), seconds (10), RFC 3339, `2026-01-31`, or `-2h`.',
       {
         type: 'string',
       },
@@ -51,7 +51,10 @@ export const TOPIC_OPERATIONS: Json = {
         schema: { type: 'string' },
       },
     ],
-    requestBody: { description: 'None: the defaults.', content: json(schema('SettingsChange')) },
+    requestBody: {
+      description: 'None: a new topic gets the defaults, one that is there stays as it is.',
+      content: json(schema('SettingsChange')),
+    },
     responses: {
       '200': { description: 'It was there; its settings are these now.', content: json(schema('Topic')) },
       '201': {
