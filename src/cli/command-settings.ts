@@ -71,6 +71,18 @@ export function resolveCommandSettings<Name extends SettingName>(
   return { values, inForce };
 }
 
+/** Settings of topics that flags stand in for: those that were given. */
+export function givenSettings(
+  flags: Readonly<Partial<Record<SettingName, number | undefined>>>,
+): SettingInForce[] {
+  return (Object.keys(flags) as SettingName[]).flatMap((name) => {
+    const value = flags[name];
+    if (value === undefined) return [];
+    const setting = settingNamed(name);
+    return [{ name, value, text: formatSettingValue(setting, value), source: `--${setting.flag ?? name}` }];
+  });
+}
+
 function resolveSetting(
   dataDirectory: Pick<DataDirectory, 'commandSettings'> | undefined,
   name: SettingName,

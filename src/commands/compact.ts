@@ -4,7 +4,7 @@
 import { boolean } from '@oclif/core/flags';
 import { string as argument } from '@oclif/core/args';
 import { BaseCommand } from '../cli/base-command.ts';
-import { resolveCommandSettings, settingFlag } from '../cli/command-settings.ts';
+import { givenSettings, resolveCommandSettings, settingFlag } from '../cli/command-settings.ts';
 import { compactTopics, parseBefore, statusOfCompact } from '../cli/compact/compact.ts';
 import { valueFlag } from '../cli/flags.ts';
 import { reportFailures } from '../cli/report-error.ts';
@@ -46,8 +46,14 @@ export default class Compact extends BaseCommand {
       mergeBelowBytes: flags['merge-below'],
       lockTimeoutMs: flags['lock-timeout'],
     });
-    if (flags['print-config'])
-      return this.print(flags.json ? { type: 'config', settings: inForce } : settingsTable(inForce));
+    if (flags['print-config']) {
+      const given = givenSettings({
+        retentionAgeMs: flags['retain-age'],
+        retentionBytes: flags['retain-bytes'],
+      });
+      const settings = [...given, ...inForce];
+      return this.print(flags.json ? { type: 'config', settings } : settingsTable(settings));
+    }
     const [merge] = inForce;
     const flagNames = ['retain-age', 'retain-bytes', 'before', 'merge-below'];
     const view = { place: this, flags: this.given(...flagNames), columns: widthOf(process.stdout) };

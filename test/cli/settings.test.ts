@@ -244,6 +244,15 @@ describe('settings on the command line', () => {
     });
   });
 
+  it('compact says so of the retention that it was given, and not of that which is stored in topics', async () => {
+    expect(await config('compact', '--retain-age', '4d', '--retain-bytes', 'none')).to.deep.equal({
+      retentionAgeMs: '4d --retain-age',
+      retentionBytes: 'none --retain-bytes',
+      mergeBelowBytes: '3 KiB FASTQUEUE_MERGE_BELOW',
+      lockTimeoutMs: '3s FASTQUEUE_LOCK_TIMEOUT',
+    });
+  });
+
   it('topics create does', async () => {
     expect(await config('topics', 'create', 't', '--set', 'segmentBytes=4k')).to.deep.equal({
       segmentBytes: '4 KiB --set',

@@ -109,7 +109,7 @@ export function storeText(report: StoreReport): string {
     `  base offset  ${base.baseOffset} (${source[base.source]})`,
     `  next offset  ${report.nextOffset}`,
     `  records      ${report.recordCount}`,
-    `  gaps         ${report.gapCount} (${report.gapOffsetCount} offsets)`,
+    `  gaps         ${report.gapCount} (${report.gapOffsetCount} offset${report.gapOffsetCount === 1 ? '' : 's'})`,
     `  control      ${report.controlCount}`,
     `  size         ${report.sizeBytes} bytes (${formatSize(report.sizeBytes)})`,
     `  payloads     ${sizes}`,
