@@ -235,6 +235,22 @@ describe('produce', () => {
     expect(sandbox.stored('t').map(String)).to.deep.equal(['one', 'two']);
   });
 
+  for (const [what, long, says] of [
+    ['a payload', 'x'.repeat(5), 'line 2 (it ends at byte 36)'],
+    ['a line', 'x'.repeat(9000), 'line 2 (it begins at byte 16)'],
+  ] as const) {
+    it(`says where ${what} of JSON is that is too large, and stores the records before it`, async () => {
+      const input = `{"payload":"a"}\n{"payload":"${long}"}${what === 'a line' ? '' : '\n'}`;
+      const { status, stderr } = await sandbox.run(
+        ['produce', 't', '-i', 'json', '--max-record-bytes', '4'],
+        { input },
+      );
+      expect(status).to.equal(1);
+      expect(stderr).to.include(says);
+      expect(stderr).to.include('stored 1 record, offsets 0..0, synced; next input byte 16');
+    });
+  }
+
   it('gives back any bytes through lengths, whatever the batch size', async () => {
     const records = Array.from({ length: 300 }, (_, index) => randomBytes(index * 37));
     const input = Buffer.concat(

@@ -93,7 +93,7 @@ export class JsonLines {
   }
 
   async #fill(): Promise<void> {
-    if (this.#end - this.#start > this.#maxLineBytes) throw this.#tooLarge();
+    if (this.#end - this.#start > this.#maxLineBytes) throw this.#tooLarge(this.#lineNumber + 1, 'begins');
     if (this.#start > 0) {
       this.#buffer.copyWithin(0, this.#start, this.#end);
       this.#end -= this.#start;
@@ -119,7 +119,7 @@ export class JsonLines {
       return undefined;
     }
     const payload = this.#payloadOf(value);
-    if (payload.length > this.#options.maxRecordBytes) throw this.#tooLarge();
+    if (payload.length > this.#options.maxRecordBytes) throw this.#tooLarge(this.#lineNumber, 'ends');
     return { payload, endByte: this.#startByte };
   }
 
@@ -149,10 +149,11 @@ export class JsonLines {
     );
   }
 
-  #tooLarge(): FastQueueError {
+  #tooLarge(lineNumber: number, does: 'begins' | 'ends'): FastQueueError {
+    const where = this.#input.path === undefined ? '' : ` of ${this.#input.path}`;
     return new FastQueueError(
       'record_too_large',
-      `The record on line ${this.#lineNumber} is larger than the ${this.#options.maxRecordBytes} bytes that a record may have (--max-record-bytes).`,
+      `The record on line ${lineNumber}${where} (it ${does} at byte ${this.#startByte}) is larger than the ${this.#options.maxRecordBytes} bytes that a record may have (--max-record-bytes).`,
     );
   }
 }
