@@ -46,6 +46,21 @@ describe('--help', () => {
     });
   }
 
+  it('names every flag in a usage line that stands in the command itself', async () => {
+    let written = 0;
+    for (const [id, load] of Object.entries(COMMAND_LOADERS)) {
+      const { default: command } = await load();
+      if (command.usage === undefined) continue;
+      written += 1;
+      const words = [command.usage].flat().join(' ').split(/[^\w-]+/);
+      for (const [name, { char, hidden }] of Object.entries({ ...command.baseFlags, ...command.flags })) {
+        if (hidden === true) continue;
+        expect(words.includes(`--${name}`) || words.includes(`-${char ?? ''}`), `${id} --${name}`).to.equal(true);
+      }
+    }
+    expect(written).to.be.greaterThan(0);
+  });
+
   it('has a page for every command', () => {
     const overview = help(['--help']);
     for (const id of Object.keys(COMMAND_LOADERS).filter((each) => !each.includes(':'))) {
