@@ -52,10 +52,15 @@ describe('--help', () => {
       const { default: command } = await load();
       if (command.usage === undefined) continue;
       written += 1;
-      const words = [command.usage].flat().join(' ').split(/[^\w-]+/);
+      const words = [command.usage]
+        .flat()
+        .join(' ')
+        .split(/[^\w-]+/);
       for (const [name, { char, hidden }] of Object.entries({ ...command.baseFlags, ...command.flags })) {
         if (hidden === true) continue;
-        expect(words.includes(`--${name}`) || words.includes(`-${char ?? ''}`), `${id} --${name}`).to.equal(true);
+        expect(words.includes(`--${name}`) || words.includes(`-${char ?? ''}`), `${id} --${name}`).to.equal(
+          true,
+        );
       }
     }
     expect(written).to.be.greaterThan(0);
