@@ -34,6 +34,21 @@ export class NotAPayload extends Error {}
 
 const REPLACEMENT = Buffer.from('\ufffd');
 
+/** What `consume --json` prints of a record, and `inspect-segment --payload --json` besides. */
+const PRINTED_MEMBERS: ReadonlySet<string> = new Set([
+  'type',
+  'topic',
+  'offset',
+  'timestamp',
+  'payload',
+  'payload_base64',
+  'position',
+  'size',
+  'payloadBytes',
+  'checksum',
+  'valid',
+]);
+
 /**
  * The payload of a record, as JSON.parse gives it. What is printed of a record beside its payload says where it stood, and
  * may come back; any other member would be lost.
@@ -44,7 +59,7 @@ export function payloadFromJson(record: unknown): Buffer {
   if (typeof record !== 'object' || record === null || Array.isArray(record)) {
     throw new NotAPayload('is not an object');
   }
-  for (const name in record) if (!isPrinted(name)) throw wouldBeLost(name);
+  for (const name in record) if (!PRINTED_MEMBERS.has(name)) throw wouldBeLost(name);
   const { type, payload: text, payload_base64: base64 } = record as Readonly<Record<string, unknown>>;
   if (type !== undefined && type !== 'record') {
     throw new NotAPayload(`has the type ${briefJson(type)}, which is not a record`);
@@ -64,15 +79,6 @@ export function payloadFromJson(record: unknown): Buffer {
   }
   throw new NotAPayload('needs either "payload" or "payload_base64", as text');
 }
-
-/** Compared one by one, and those that every record has first: this is asked for each member of each record. */
-const isPrinted = (name: string): boolean =>
-  name === 'payload' ||
-  name === 'payload_base64' ||
-  name === 'type' ||
-  name === 'topic' ||
-  name === 'offset' ||
-  name === 'timestamp';
 
 const wouldBeLost = (name: string): NotAPayload =>
   new NotAPayload(

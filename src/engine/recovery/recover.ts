@@ -82,13 +82,15 @@ async function salvage(context: TopicContext, options: RecoverOptions, out: stri
       onBytes: options.onBytes ?? (() => undefined),
     });
     const report = await repair(copy, options);
+    // The indexes are not copied: that the copy's were made is no repair of anything.
+    const repairs = report.repairs.filter(({ code }) => code !== 'index_unsound');
     const placed = <T extends { readonly path: string }>(one: T): T => ({
       ...one,
       path: join(target.directory, relative(copy.directory, one.path)),
     });
     return {
       ...report,
-      repairs: [...unreadable.map(unreadableRepair), ...report.repairs.map(placed)],
+      repairs: [...unreadable.map(unreadableRepair), ...repairs.map(placed)],
       runs: report.runs.map(placed),
       out: target.directory,
     };

@@ -12,15 +12,24 @@ const PAYLOAD: Json = {
 /** Of a record that was read elsewhere. */
 const NOT_STORED: Json = { description: 'As it was printed: any value. It is not stored.' };
 
+const PRINTED_BESIDE_PAYLOAD = [
+  'topic',
+  'offset',
+  'timestamp',
+  'position',
+  'size',
+  'payloadBytes',
+  'checksum',
+  'valid',
+];
+
 /** To be stored: its payload alone, and any member that would be lost is refused. */
 const RECORD: Json = {
   type: 'object',
   properties: {
     ...PAYLOAD,
     type: { const: 'record' },
-    topic: NOT_STORED,
-    offset: NOT_STORED,
-    timestamp: NOT_STORED,
+    ...Object.fromEntries(PRINTED_BESIDE_PAYLOAD.map((name) => [name, NOT_STORED])),
   },
   oneOf: [{ required: ['payload'] }, { required: ['payload_base64'] }],
   additionalProperties: false,

@@ -99,6 +99,17 @@ describe('fastqueue recover', () => {
     expect((await sandbox.run(['recover', '--undo', run])).status).to.equal(2);
   });
 
+  it('--out copies a sound topic and says that nothing had to be repaired', async () => {
+    const sound = join(sandbox.directory, 'sound');
+    corpusTopic(sandbox, 'healthy');
+    const copied = await sandbox.run(['recover', 'orders', '--out', sound]);
+    expect(copied.stdout.toString()).to.equal(
+      `orders: sound, nothing to recover; copied to ${join(sound, 'orders')}\n`,
+    );
+    expect(copied.status).to.equal(0);
+    expect((await sandbox.run(['verify', '-d', sound])).status).to.equal(0);
+  });
+
   it('brings a record back with --try-bitflip, status 0, and repairs into another directory with --out, the source untouched', async () => {
     const topic = corpusTopic(sandbox, 'flipped-bit');
     const before = snapshotOf(topic);
