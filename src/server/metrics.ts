@@ -5,7 +5,6 @@
 import {
   FastQueueError,
   FRAME_HEADER_BYTES,
-  monotonicMs,
   type BatchReport,
   type DataDirectory,
   type ErrorCode,
@@ -173,13 +172,14 @@ function registerGauges(
     ['fastqueue_segments', 'Segments of the topic.', (status) => status.segments],
     ['fastqueue_store_bytes', 'Bytes of all stores of the topic.', (status) => status.bytes],
   ];
-  let looked: { atMs: number; statuses: Promise<TopicStatus[]> } | undefined;
+  let looked: Promise<TopicStatus[]> | undefined;
+  /** Once for all gauges of one answer, which the registry asks in one turn; the next answer looks anew. */
   const look = (): Promise<TopicStatus[]> => {
-    // Once for all gauges of one answer.
-    if (looked === undefined || monotonicMs() - looked.atMs > SAME_ANSWER_MS) {
-      looked = { atMs: monotonicMs(), statuses: readableStatuses(dataDirectory) };
+    if (looked === undefined) {
+      looked = readableStatuses(dataDirectory);
+      queueMicrotask(() => (looked = undefined));
     }
-    return looked.statuses;
+    return looked;
   };
   for (const [name, help, valueOf] of gauges) {
     new client.Gauge({
@@ -195,8 +195,6 @@ function registerGauges(
     });
   }
 }
-
-const SAME_ANSWER_MS = 20;
 
 /** Of every topic that can be read: what is wrong with the others is GET /topics' to say. */
 async function readableStatuses(dataDirectory: DataDirectory): Promise<TopicStatus[]> {

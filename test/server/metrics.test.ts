@@ -190,6 +190,15 @@ describe('GET /metrics', () => {
     expect(valueOf(families, 'fastqueue_store_bytes', labels)).to.equal(bytes);
   });
 
+  it('says what is on the disk now, however soon it is asked again', async () => {
+    const offsets: number[] = [];
+    for (let count = 1; count <= 5; count++) {
+      await server.publishLines('soon', 'x\n');
+      offsets.push(valueOf(await scrape(), 'fastqueue_end_offset', { topic: 'soon' }));
+    }
+    expect(offsets).to.deep.equal([1, 2, 3, 4, 5]);
+  });
+
   it('counts errors by code, and every request by route, method and status', async () => {
     const before = await scrape();
     const requestName = 'fastqueue_request_duration_seconds_count';
