@@ -34,6 +34,8 @@ export interface FramePlace {
   readonly endPosition: number;
   /** Timestamp of the frame before in this segment, or -Infinity. */
   readonly minTimestamp: number;
+  /** The Length that it must have, where that is known: a frame of another is bad, and no more of it is read. */
+  readonly lengthField?: number | undefined;
 }
 
 /** A frame that checks out where it stands. */
@@ -63,7 +65,8 @@ export function readFrameAt(file: FileHandle, place: FramePlace): FrameReading {
     return { type: 'incomplete', header: undefined };
   }
   const decoded = decodeFrameHeader(header, 0);
-  if (decoded.kind === FRAME_KIND.record && decoded.payloadBytes > MAX_RECORD_BYTES)
+  const isOther = place.lengthField !== undefined && decoded.lengthField !== place.lengthField;
+  if (isOther || (decoded.kind === FRAME_KIND.record && decoded.payloadBytes > MAX_RECORD_BYTES))
     return { type: 'bad', header: decoded };
   if (place.position + decoded.frameBytes > place.endPosition) return { type: 'incomplete', header: decoded };
   const head = Buffer.alloc(Math.min(GAP_HEAD_BYTES, decoded.payloadBytes));

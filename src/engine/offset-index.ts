@@ -273,7 +273,7 @@ function lookup(
     const entries = new IndexEntries(file, request.useMap);
     for (let number = greatestAtMost(entries, wanted); number >= 0; number--) {
       const entry = entries.at(number);
-      if (entry !== undefined && wanted.keyOf(entry) <= wanted.key && counts(request, entry)) return entry;
+      if (entry !== undefined && wanted.keyOf(entry) <= wanted.key && isFrameAt(request, entry)) return entry;
     }
     return beginning;
   } finally {
@@ -323,25 +323,26 @@ function greatestAtMost(
   return high;
 }
 
-/** The frame at Position has that Length and checks out at Offset. */
-function counts(request: LookupRequest, entry: IndexEntry): boolean {
-  const frame = frameAt(request, entry);
-  return frame !== undefined && frame.header.lengthField === entry.lengthField;
-}
+/** What an entry says of a frame, or a place by itself. */
+type ExpectedFrame = SegmentPlace & { readonly lengthField?: number };
 
-/** Whether a frame that begins there checks out at that offset. */
-export function isFrameAt(request: LookupRequest, place: SegmentPlace): boolean {
+/** Whether a frame that begins there checks out at that offset; of an index entry, whether it counts. */
+export function isFrameAt(request: LookupRequest, place: ExpectedFrame): boolean {
   return frameAt(request, place) !== undefined;
 }
 
-function frameAt(request: LookupRequest, { offset, position }: SegmentPlace): SoundFrame | undefined {
+/** An entry of another segment's index may point anywhere: what stands there is not read as the frame that it looks like. */
+function frameAt(
+  request: LookupRequest,
+  { offset, position, lengthField }: ExpectedFrame,
+): SoundFrame | undefined {
   if (offset < request.baseOffset || position >= request.endPosition) return undefined;
   const { store, endPosition } = request;
-  const frame = readFrameAt(store, { position, offset, endPosition, minTimestamp: -Infinity });
+  const frame = readFrameAt(store, { position, offset, endPosition, minTimestamp: -Infinity, lengthField });
   return isSound(frame) ? frame : undefined;
 }
 
 /** Of the frame at a place; too great where none checks out there, so that a search goes left. */
-export function timestampAt(request: LookupRequest, place: SegmentPlace): number {
+export function timestampAt(request: LookupRequest, place: ExpectedFrame): number {
   return frameAt(request, place)?.header.timestamp ?? Infinity;
 }

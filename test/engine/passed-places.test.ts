@@ -117,6 +117,30 @@ describe('a topic whose index is missing', () => {
   }
 });
 
+describe('an index of another segment', () => {
+  it('costs a lookup no more than headers where its entries point at what looks like long frames', async () => {
+    const scratch = new ScratchTopic();
+    try {
+      const writer = await scratch.open();
+      // Wherever an entry points into a payload, a Length of a MiB stands there.
+      const payload = Buffer.alloc(1000, Buffer.of(0, 0x10, 0, 0));
+      await writer.append(Array.from({ length: COUNT }, () => payload));
+      await writer.close();
+      writeFileSync(scratch.path(INDEX), await foreignIndex());
+      const fileSystem = new FaultyFileSystem();
+      const topic = await scratch.dataDirectory(fileSystem).openTopic(TOPIC, { mode: 'read' });
+      const timestamp = (await topic.status()).firstTimestamp as number;
+      const before = fileSystem.readBytes;
+      expect(await topic.offsetAtTime(timestamp)).to.equal(0);
+      expect(await payloadAt(topic, 1)).to.equal(String(payload));
+      expect(fileSystem.readBytes - before).to.be.lessThan(NEAR_BYTES);
+      await topic.close();
+    } finally {
+      scratch.remove();
+    }
+  });
+});
+
 describe('a store that somebody has put in the place of another', () => {
   it('is read from its own frames: a place that names none of them is not used', async () => {
     const FEW = 600;
