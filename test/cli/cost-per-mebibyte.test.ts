@@ -5,6 +5,7 @@
 import { expect } from 'chai';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { consume } from '../../src/cli/consume/consume.ts';
 import { produce } from '../../src/cli/produce/produce.ts';
 import type { FileHandle, FileSystem } from '../../src/engine/io/file-system.ts';
 import { NodeFileSystem } from '../../src/engine/io/node-file-system.ts';
@@ -16,6 +17,8 @@ import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 import { watchCalls } from '../support/watch-calls.ts';
 
 const MEBIBYTE = 1024 * 1024;
+/** What a pipe of Linux holds. */
+const PIPE_BYTES = 64 * 1024;
 const LINE = `${'x'.repeat(99)}\n`;
 const RECORD_COUNT = 150_000;
 
@@ -141,6 +144,44 @@ describe('a MiB of records', () => {
     expect(per('read')).to.be.below(4);
     expect(per('kernel')).to.be.below(1.2);
     expect(counts['copied'] ?? 0).to.be.below(1024);
+  });
+
+  it('goes into a pipe by writes that fill it, each with a read and a crossing, and is copied once', async () => {
+    const counts: Counts = {};
+    const writes: number[] = [];
+    await countWork(counts, async () => {
+      const report = await consume({
+        dataDirectory: scratch.dataDirectory(counted<FileSystem>(new NodeFileSystem({ map: false }), counts)),
+        topic: TOPIC,
+        spec: {},
+        group: undefined,
+        isFollowing: false,
+        maxCount: undefined,
+        timeoutMs: undefined,
+        clamp: false,
+        onDamage: 'stop',
+        form: { framing: { delimiter: Buffer.of(10) } },
+        output: {
+          isClosed: false,
+          isSynchronous: false,
+          write: (bytes) => {
+            writes.push(bytes.length);
+            return Promise.resolve();
+          },
+        },
+        onMissing: () => undefined,
+        onWarning: () => undefined,
+        progress: { doneBytes: 0 },
+        listenForStop: () => new AbortController().signal,
+      });
+      expect(report.recordCount).to.equal(RECORD_COUNT);
+    });
+    const payloadBytes = RECORD_COUNT * LINE.length;
+    expect(Math.max(...writes)).to.be.within(0.9 * PIPE_BYTES, PIPE_BYTES);
+    expect(writes.length).to.be.below(1.1 * (payloadBytes / PIPE_BYTES));
+    expect(counts['kernel']).to.be.below(1.1 * writes.length);
+    expect(counts['read']).to.be.below(2.2 * writes.length);
+    expect(counts['copied']).to.be.below(1.01 * payloadBytes);
   });
 
   it('is checked with one read and one crossing for each chunk', async () => {

@@ -122,6 +122,12 @@ const isWaiting = (request: ConsumeRequest): boolean =>
 /** A file takes its bytes at once: without a turn now and then no signal would be heard, and no progress shown. */
 const STEPS_PER_TURN = 4;
 
+/**
+ * Frames of 100-byte records whose payloads fill a pipe, 64 KiB on Linux: they are written by one call that need not wait,
+ * and the next are made ready while the reader takes them.
+ */
+const PIPE_CHUNK_BYTES = 72 * 1024;
+
 type Ending = ConsumeReport['ending'];
 
 /** Bytes for the output, and how far they go. */
@@ -143,6 +149,7 @@ class Consumption {
   /** Of the topic's directory. */
   readonly #path: string;
   readonly #signal: AbortSignal;
+  readonly #chunkBytes: number;
   #recordCount = 0;
   #byteCount = 0;
   #metDamage: boolean;
@@ -165,6 +172,9 @@ class Consumption {
     this.#range = state.range;
     this.#group = state.group;
     this.#output = new RecordOutput(request.output);
+    // A group's position is synced behind each chunk.
+    const isForPipe = !request.output.isSynchronous && state.group === undefined;
+    this.#chunkBytes = isForPipe ? PIPE_CHUNK_BYTES : READ_CHUNK_BYTES;
   }
 
   async run(): Promise<ConsumeReport> {
@@ -214,7 +224,7 @@ class Consumption {
   #next(): Stretch | GapStep | DamageStep | EndStep {
     const { maxCount, form } = this.#request;
     const limits = {
-      maxBytes: READ_CHUNK_BYTES,
+      maxBytes: this.#chunkBytes,
       maxRecords: maxCount === undefined ? Infinity : maxCount - this.#recordCount,
       untilOffset: this.#range.untilOffset,
     };
