@@ -142,7 +142,7 @@ async function oneLargeRequest({ server, directory, bin, rounds, inputBytes }) {
     { produce: { prepare: anew, run: produce }, request: { prepare: anew, run: post } },
     rounds,
   );
-  anew();
+  rmSync(other, { recursive: true, force: true });
   return {
     rounds,
     producePerSecond: input.count / median(times.produce),

@@ -38,8 +38,7 @@ export function fromParserError(error: unknown, usage: CommandUsage): unknown {
 function oneLine(message: string): string {
   const lines = stripVTControlCharacters(message)
     .split('\n')
-    .map((line) => line.trim())
-    .map((line) => line.replaceAll(/^(--[a-z-]+)=true /g, '$1 '))
+    .map((line) => line.trim().replace(/^(--[a-z-]+)=true /, '$1 '))
     .filter((line) => line !== '' && line !== 'See more help with --help');
   const [first = message, ...list] = lines;
   const sentence = first.endsWith(':') && list.length > 0 ? list.join('; ') : first;

@@ -29,7 +29,13 @@ export { frameLinesAhead } from './framed-lines.ts';
 export { LinesSource, PayloadsSource, type RecordSource } from './record-sources.ts';
 export { createKernel, KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
 export type { FrameLinesResult, Kernel, RecordTextForm, Region } from './kernel/kernel.ts';
-export { briefJson, missingAsJson, NotAPayload, payloadFromJson } from './json-records.ts';
+export {
+  briefJson,
+  missingAsJson,
+  NotAPayload,
+  payloadFromJson,
+  PRINTED_BESIDE_PAYLOAD,
+} from './json-records.ts';
 export { lineForm } from './record-text.ts';
 export type { Ack, FramedBatch } from './append-queue.ts';
 export type { AppendOptions, BatchReport } from './log.ts';

@@ -34,19 +34,23 @@ export class NotAPayload extends Error {}
 
 const REPLACEMENT = Buffer.from('\ufffd');
 
-/** What `consume --json` prints of a record, and `inspect-segment --payload --json` besides. */
-const PRINTED_MEMBERS: ReadonlySet<string> = new Set([
+/** What `consume --json` prints of a record beside its payload, and `inspect-segment --payload --json` besides. */
+export const PRINTED_BESIDE_PAYLOAD: readonly string[] = [
   'type',
   'topic',
   'offset',
   'timestamp',
-  'payload',
-  'payload_base64',
   'position',
   'size',
   'payloadBytes',
   'checksum',
   'valid',
+];
+
+const ACCEPTED_MEMBERS: ReadonlySet<string> = new Set([
+  'payload',
+  'payload_base64',
+  ...PRINTED_BESIDE_PAYLOAD,
 ]);
 
 /**
@@ -59,7 +63,7 @@ export function payloadFromJson(record: unknown): Buffer {
   if (typeof record !== 'object' || record === null || Array.isArray(record)) {
     throw new NotAPayload('is not an object');
   }
-  for (const name in record) if (!PRINTED_MEMBERS.has(name)) throw wouldBeLost(name);
+  for (const name in record) if (!ACCEPTED_MEMBERS.has(name)) throw wouldBeLost(name);
   const { type, payload: text, payload_base64: base64 } = record as Readonly<Record<string, unknown>>;
   if (type !== undefined && type !== 'record') {
     throw new NotAPayload(`has the type ${briefJson(type)}, which is not a record`);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { consume } from '../../src/cli/consume/consume.ts';
 import { openDataDirectory } from '../../src/engine/index.ts';
 import { encodeGroupPosition } from '../../src/engine/format/group-position.ts';
+import { consumeRequest } from '../support/consume-request.ts';
 import { opened, outcomeOf, Sandbox, seen } from './fastqueue.ts';
 
 describe('consume', () => {
@@ -110,32 +111,24 @@ describe('consume', () => {
   it('hears a signal though what it writes is taken at once, as files do', async () => {
     await sandbox.run(['produce', 'long'], { input: 'z'.repeat(999).concat('\n').repeat(4000) });
     const stop = new AbortController();
-    const report = await consume({
-      dataDirectory: openDataDirectory(sandbox.dataDirectory),
-      topic: 'long',
-      spec: {},
-      group: undefined,
-      isFollowing: false,
-      maxCount: undefined,
-      timeoutMs: undefined,
-      clamp: false,
-      onDamage: 'stop',
-      form: { formatter: ({ payload }) => [payload] },
-      output: {
-        isClosed: false,
-        isSynchronous: true,
-        write: () => {
-          setImmediate(() => {
-            stop.abort();
-          });
-          return Promise.resolve();
+    const report = await consume(
+      consumeRequest({
+        dataDirectory: openDataDirectory(sandbox.dataDirectory),
+        topic: 'long',
+        form: { formatter: ({ payload }) => [payload] },
+        output: {
+          isClosed: false,
+          isSynchronous: true,
+          write: () => {
+            setImmediate(() => {
+              stop.abort();
+            });
+            return Promise.resolve();
+          },
         },
-      },
-      onMissing: () => undefined,
-      onWarning: () => undefined,
-      progress: { doneBytes: 0 },
-      listenForStop: () => stop.signal,
-    });
+        listenForStop: () => stop.signal,
+      }),
+    );
     expect(report.ending).to.equal('stopped');
     expect(report.recordCount).to.be.within(1, 3999);
   });

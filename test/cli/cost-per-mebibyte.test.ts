@@ -13,6 +13,7 @@ import { sharedKernel } from '../../src/engine/kernel/index.ts';
 import { WasmKernel } from '../../src/engine/kernel/wasm-kernel.ts';
 import { READ_CHUNK_BYTES } from '../../src/engine/limits.ts';
 import { scanFrames } from '../../src/engine/frame-scanner.ts';
+import { consumeRequest } from '../support/consume-request.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 import { watchCalls } from '../support/watch-calls.ts';
 
@@ -150,30 +151,23 @@ describe('a MiB of records', () => {
     const counts: Counts = {};
     const writes: number[] = [];
     await countWork(counts, async () => {
-      const report = await consume({
-        dataDirectory: scratch.dataDirectory(counted<FileSystem>(new NodeFileSystem({ map: false }), counts)),
-        topic: TOPIC,
-        spec: {},
-        group: undefined,
-        isFollowing: false,
-        maxCount: undefined,
-        timeoutMs: undefined,
-        clamp: false,
-        onDamage: 'stop',
-        form: { framing: { delimiter: Buffer.of(10) } },
-        output: {
-          isClosed: false,
-          isSynchronous: false,
-          write: (bytes) => {
-            writes.push(bytes.length);
-            return Promise.resolve();
+      const report = await consume(
+        consumeRequest({
+          dataDirectory: scratch.dataDirectory(
+            counted<FileSystem>(new NodeFileSystem({ map: false }), counts),
+          ),
+          topic: TOPIC,
+          form: { framing: { delimiter: Buffer.of(10) } },
+          output: {
+            isClosed: false,
+            isSynchronous: false,
+            write: (bytes) => {
+              writes.push(bytes.length);
+              return Promise.resolve();
+            },
           },
-        },
-        onMissing: () => undefined,
-        onWarning: () => undefined,
-        progress: { doneBytes: 0 },
-        listenForStop: () => new AbortController().signal,
-      });
+        }),
+      );
       expect(report.recordCount).to.equal(RECORD_COUNT);
     });
     const payloadBytes = RECORD_COUNT * LINE.length;

@@ -1,8 +1,13 @@
-/** Commands over several topics, of which one or another fails: all are told, and damage is the status that counts. */
+/**
+ * Commands over several topics, of which one or another fails: all are told, and damage is the status that counts. And
+ * what becomes of errors that nobody has foreseen.
+ */
 import { expect } from 'chai';
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { reportError } from '../../src/cli/report-error.ts';
+import { ERROR_TABLE } from '../../src/engine/index.ts';
 import { Sandbox } from './fastqueue.ts';
 
 const FIXTURES = fileURLToPath(new URL('../../fixtures/', import.meta.url));
@@ -49,4 +54,23 @@ describe('a command over several topics', () => {
       expect(status).to.equal(3);
     });
   }
+});
+
+describe('an error that nobody has foreseen', () => {
+  it('has a code of the table with --json, as every other', () => {
+    const write = process.stderr.write.bind(process.stderr);
+    let told = '';
+    process.stderr.write = (chunk: string | Uint8Array): boolean => {
+      told += String(chunk);
+      return true;
+    };
+    try {
+      expect(reportError(new TypeError('odd'), { isJson: true })).to.equal(1);
+    } finally {
+      process.stderr.write = write;
+    }
+    const { code, message } = JSON.parse(told) as { code: string; message: string };
+    expect(ERROR_TABLE).to.have.property(code);
+    expect(message).to.include('odd').and.include('FASTQUEUE_DEBUG=1');
+  });
 });

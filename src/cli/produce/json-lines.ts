@@ -140,20 +140,22 @@ export class JsonLines {
     }
   }
 
+  get #ofFile(): string {
+    return this.#input.path === undefined ? '' : ` of ${this.#input.path}`;
+  }
+
   #malformed(what: string): FastQueueError {
-    const where = this.#input.path === undefined ? '' : ` of ${this.#input.path}`;
     return new FastQueueError(
       'malformed_input',
-      `Line ${this.#lineNumber}${where} (it ends at byte ${this.#startByte}) ${what}. ` +
+      `Line ${this.#lineNumber}${this.#ofFile} (it ends at byte ${this.#startByte}) ${what}. ` +
         '"-i json" reads what "fastqueue consume --json" prints.',
     );
   }
 
   #tooLarge(lineNumber: number, does: 'begins' | 'ends'): FastQueueError {
-    const where = this.#input.path === undefined ? '' : ` of ${this.#input.path}`;
     return new FastQueueError(
       'record_too_large',
-      `The record on line ${lineNumber}${where} (it ${does} at byte ${this.#startByte}) is larger than the ${this.#options.maxRecordBytes} bytes that a record may have (--max-record-bytes).`,
+      `The record on line ${lineNumber}${this.#ofFile} (it ${does} at byte ${this.#startByte}) is larger than the ${this.#options.maxRecordBytes} bytes that a record may have (--max-record-bytes).`,
     );
   }
 }

@@ -11,7 +11,7 @@ import type { HighWatermark } from '../format/high-watermark.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { markUnsound, peekMark, writeMark } from '../mark-file.ts';
 import { removeIndex } from '../offset-index.ts';
-import { type QuarantineManifest } from '../quarantine.ts';
+import type { QuarantineManifest } from '../quarantine.ts';
 import { copyBytes } from '../io/write-whole.ts';
 import { standingOf, type ChangeStanding } from './comparison.ts';
 import { finishRenaming, moveAway, reversed, standAsFound, standRenamed } from './misnamed-stores.ts';

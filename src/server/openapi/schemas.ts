@@ -1,7 +1,7 @@
 /**
  * What stands in bodies, of requests and of answers.
  */
-import { ERROR_TABLE, TOPIC_SETTING_NAMES } from '../../engine/index.ts';
+import { ERROR_TABLE, PRINTED_BESIDE_PAYLOAD, TOPIC_SETTING_NAMES } from '../../engine/index.ts';
 import { object, offset, schema, timestamp, type Json } from './parts.ts';
 
 const PAYLOAD: Json = {
@@ -12,24 +12,13 @@ const PAYLOAD: Json = {
 /** Of a record that was read elsewhere. */
 const NOT_STORED: Json = { description: 'As it was printed: any value. It is not stored.' };
 
-const PRINTED_BESIDE_PAYLOAD = [
-  'topic',
-  'offset',
-  'timestamp',
-  'position',
-  'size',
-  'payloadBytes',
-  'checksum',
-  'valid',
-];
-
 /** To be stored: its payload alone, and any member that would be lost is refused. */
 const RECORD: Json = {
   type: 'object',
   properties: {
     ...PAYLOAD,
-    type: { const: 'record' },
     ...Object.fromEntries(PRINTED_BESIDE_PAYLOAD.map((name) => [name, NOT_STORED])),
+    type: { const: 'record' },
   },
   oneOf: [{ required: ['payload'] }, { required: ['payload_base64'] }],
   additionalProperties: false,

@@ -11,7 +11,11 @@ import { applyPlan } from '../../../src/engine/recovery/apply.ts';
 import { listDamage } from '../../../src/engine/recovery/damage-list.ts';
 import { withRecoveryLock } from '../../../src/engine/recovery/lock.ts';
 import { planRecovery } from '../../../src/engine/recovery/plan.ts';
-import { recoverTopic, type RecoverReport } from '../../../src/engine/recovery/recover.ts';
+import {
+  recoverTopic,
+  type RecoverOptions,
+  type RecoverReport,
+} from '../../../src/engine/recovery/recover.ts';
 import { openSegmentReaders } from '../../../src/engine/recovery/segment-readers.ts';
 import type { HighWatermark } from '../../../src/engine/format/high-watermark.ts';
 import { FaultyFileSystem } from '../../support/faulty-file-system.ts';
@@ -111,17 +115,19 @@ describe('recover beside retention', () => {
     }
   }
 
+  const refusalOf = (
+    options: Pick<RecoverOptions, 'dryRun' | 'out'>,
+    fileSystem?: FaultyFileSystem,
+  ): Promise<FastQueueError | undefined> =>
+    recoverTopic(scratch.context(fileSystem), { ...options, tryBitFlip: false, lockTimeoutMs: 1000 }).then(
+      () => undefined,
+      (error: unknown) => error as FastQueueError,
+    );
+
   it('tells of a store that cannot be found as of that, where nobody has taken anything', async () => {
     const out = join(scratch.directory, 'out');
     for (const options of [{ dryRun: true }, { dryRun: false, out }]) {
-      const refusal = await recoverTopic(scratch.context(new LosingFileSystem()), {
-        ...options,
-        tryBitFlip: false,
-        lockTimeoutMs: 1000,
-      }).then(
-        () => undefined,
-        (error: unknown) => error as FastQueueError,
-      );
+      const refusal = await refusalOf(options, new LosingFileSystem());
       expect(refusal?.details.errno).to.equal('ENOENT');
     }
     expect(existsSync(join(out, 't'))).to.equal(false);
@@ -133,14 +139,7 @@ describe('recover beside retention', () => {
     file.close();
     const out = join(scratch.directory, 'out');
     for (const options of [{ dryRun: true }, { dryRun: false, out }]) {
-      const refusal = await recoverTopic(scratch.context(), {
-        ...options,
-        tryBitFlip: false,
-        lockTimeoutMs: 1000,
-      }).then(
-        () => undefined,
-        (error: unknown) => error as FastQueueError,
-      );
+      const refusal = await refusalOf(options);
       expect(refusal?.code).to.equal('newer_format');
     }
     expect(existsSync(out) ? readdirSync(out) : []).to.deep.equal([]);

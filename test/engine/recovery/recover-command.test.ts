@@ -99,6 +99,13 @@ describe('fastqueue recover', () => {
     expect((await sandbox.run(['recover', '--undo', run])).status).to.equal(2);
   });
 
+  it('leaves a gap of one offset where one record was damaged, and inspect-segment says so', async () => {
+    const topic = corpusTopic(sandbox, 'flipped-bit');
+    await sandbox.run(['recover', 'orders']);
+    const inspected = await sandbox.run(['inspect-segment', topic]);
+    expect(inspected.stdout.toString()).to.match(/^ +gaps +1 \(1 offset\)$/m);
+  });
+
   it('--out copies a sound topic and says that nothing had to be repaired', async () => {
     const sound = join(sandbox.directory, 'sound');
     corpusTopic(sandbox, 'healthy');
