@@ -87,6 +87,22 @@ function endAfter(regions: readonly RegionRepair[], { baseOffset, storeBytes, en
   };
 }
 
+/**
+ * What is left of it once retention has taken whole segments from the beginning of the log.
+ *
+ * @param startOffset where the log begins now
+ */
+export function damageFrom(damage: DamageList, startOffset: number): DamageList {
+  const isLeft = (baseOffset: number): boolean => baseOffset >= startOffset;
+  return {
+    ...damage,
+    startOffset,
+    regions: damage.regions.filter(({ baseOffset }) => isLeft(baseOffset)),
+    missingSegments: damage.missingSegments.filter(({ baseOffset }) => isLeft(baseOffset)),
+    indexes: damage.indexes.filter(isLeft),
+  };
+}
+
 /** True where there is nothing to do. */
 export function isEmptyPlan(plan: RecoveryPlan): boolean {
   const isElse = plan.isSettingsUnsound || plan.activeEndPosition !== undefined;

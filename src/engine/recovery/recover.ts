@@ -7,12 +7,13 @@
 import { randomUUID } from 'node:crypto';
 import { dirname, join, relative } from 'node:path';
 import type { HighWatermark } from '../format/high-watermark.ts';
-import { isDeleted, peekMark, refuseNewer, writeMark } from '../mark-file.ts';
+import { isDeleted, markUnsound, peekMark, refuseNewer, writeMark } from '../mark-file.ts';
 import { applyPlan } from './apply.ts';
 import { rebuildIndex } from '../index-rebuild.ts';
 import { listDamage } from './damage-list.ts';
 import {
   changesStores,
+  damageFrom,
   isEmptyPlan,
   joinRanges,
   planRecovery,
@@ -109,10 +110,11 @@ const unreadableRepair = ({ path, position, bytes }: UnreadableRange): RepairRep
 async function repair(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
   const { lockTimeoutMs } = options;
   const before = await withRecoveryLock(context, lockTimeoutMs, (hold) => prepare(context, hold, options));
-  const plan = planRecovery(await listStill(context, before.mark, options));
-  const runs = isEmptyPlan(plan)
-    ? []
-    : await withRecoveryLock(context, lockTimeoutMs, (hold) => apply(context, hold, plan));
+  const damage = await listStill(context, before.mark, options);
+  const seen = planRecovery(damage);
+  const { plan, runs } = isEmptyPlan(seen)
+    ? { plan: seen, runs: [] }
+    : await withRecoveryLock(context, lockTimeoutMs, (hold) => mend(context, hold, damage));
   return {
     topic: context.topic,
     dryRun: false,
@@ -177,6 +179,18 @@ function cutRepairs(context: TopicContext, runs: readonly RecoveryRun[], sizeBef
   return repairs;
 }
 
+/** Under the lock: plans what is still part of the log, and carries that out. */
+async function mend(
+  context: TopicContext,
+  hold: LockHold,
+  damage: DamageList,
+): Promise<{ plan: RecoveryPlan; runs: readonly string[] }> {
+  const mark = peekMark(hold.markFile);
+  if (mark === undefined) throw markUnsound(context);
+  const plan = planRecovery(damageFrom(damage, mark.startOffset));
+  return { plan, runs: await apply(context, hold, plan) };
+}
+
 /** Under the lock: the plan, then topic.json. Returns the runs that were made. */
 async function apply(context: TopicContext, hold: LockHold, plan: RecoveryPlan): Promise<string[]> {
   const runs: string[] = [];
@@ -237,9 +251,9 @@ async function moveMark(context: TopicContext, hold: LockHold, position: number)
 }
 
 /**
- * What is damaged, seen while nobody took anything away.
+ * What is damaged in the log as it is by then: what retention took meanwhile is no part of it.
  *
- * @throws FastQueueError `locked` when the log began elsewhere again and again; disk errors as themselves
+ * @throws FastQueueError `locked` when stores went away under it again and again; disk errors as themselves
  */
 function listStill(
   context: TopicContext,
@@ -248,9 +262,8 @@ function listStill(
 ): Promise<DamageList> {
   return untilStill(context, { mark: markBefore, onBytes: options.onBytes }, async (mark, onBytes) => {
     const damage = await listWith(context, mark, { ...options, onBytes });
-    const now = seenMark(context) ?? mark;
     // What another recover has done meanwhile is no reason to plan anew: the plan is refused as one that no longer fits.
-    return now.startOffset === mark.startOffset ? damage : undefined;
+    return damageFrom(damage, (seenMark(context) ?? mark).startOffset);
   });
 }
 

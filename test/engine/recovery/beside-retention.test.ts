@@ -1,7 +1,16 @@
 /** recover beside retention: a segment that is taken while the log is being looked at is neither missing nor an error. */
 import { expect } from 'chai';
-import { existsSync, readdirSync, renameSync, statSync, unlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { openDataDirectory } from '../../../src/engine/data-directory.ts';
 import { FastQueueError } from '../../../src/engine/errors.ts';
 import type { FileHandle, OpenMode } from '../../../src/engine/io/file-system.ts';
@@ -76,6 +85,13 @@ describe('recover beside retention', () => {
     }
   }
 
+  /** In the third record. */
+  function damage(store: string): void {
+    const bytes = readFileSync(scratch.path(store));
+    bytes[500]! ^= 1;
+    writeFileSync(scratch.path(store), bytes);
+  }
+
   const takeFirstSegment = (): void => {
     takeSegments(1);
   };
@@ -105,6 +121,58 @@ describe('recover beside retention', () => {
       });
     });
   }
+
+  for (const dryRun of [false, true]) {
+    it(`reads the log once where retention takes a segment each time that it is read${dryRun ? ', in a dry run' : ''}`, async () => {
+      scratch.remove();
+      scratch = new ScratchTopic();
+      await scratch.fill(200, { segmentBytes: 1024 });
+      const sealed = scratch.files('.store').at(-2) as string;
+      // Of the first, which is taken by then, nothing is to be told.
+      for (const store of [scratch.files('.store')[0] as string, sealed]) damage(store);
+      let readings = 0;
+      const report = await recoverTopic(scratch.context(), {
+        dryRun,
+        tryBitFlip: false,
+        lockTimeoutMs: 1000,
+        onBytes: (byteCount) => {
+          // Less than none: all is read again.
+          if (readings > 0 && byteCount >= 0) return;
+          readings += 1;
+          takeFirstSegment();
+        },
+      });
+      expect(readings).to.equal(1);
+      expect(report.repairs.map(({ path }) => basename(path))).to.deep.equal([sealed]);
+      const offset = parseInt(sealed, 10) + 2;
+      expect(report.lost).to.deep.equal([{ from: offset, to: offset + 1 }]);
+      const again = await recoverTopic(scratch.context(), { dryRun, tryBitFlip: false, lockTimeoutMs: 1000 });
+      expect(again.repairs.length).to.equal(dryRun ? 1 : 0);
+    });
+  }
+
+  it('repairs what is left of the log when retention has taken segments between its plan and the lock', async () => {
+    await scratch.fill(12);
+    const [, second] = scratch.files('.store') as [string, string];
+    const sealed = scratch.files('.store').at(-2) as string;
+    for (const store of [second, sealed]) damage(store);
+    let retention: Promise<void> | undefined;
+    const report = await recoverTopic(scratch.context(), {
+      dryRun: false,
+      tryBitFlip: false,
+      lockTimeoutMs: 10_000,
+      onBytes: () => {
+        // It has the lock before the plan is made, and lets go of it long after.
+        retention ??= withRecoveryLock(scratch.context(), 1000, async () => {
+          await delay(300);
+          takeSegments(2);
+        });
+      },
+    });
+    await retention;
+    expect(report.repairs.map(({ path }) => basename(path))).to.deep.equal([sealed]);
+    expect(report.lost.length).to.equal(1);
+  });
 
   /** The second store can be listed and not opened, though nobody has taken it. */
   class LosingFileSystem extends FaultyFileSystem {
