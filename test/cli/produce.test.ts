@@ -171,6 +171,20 @@ describe('produce', () => {
     ).to.equal(0);
   });
 
+  it('leaves a record that takes all of its memory alone until it is stored, whatever comes behind it', async () => {
+    const large = [Buffer.alloc(20 * 1024 * 1024, 'a'), Buffer.alloc(32 * 1024 * 1024 - 16, 'b')];
+    const small = Buffer.from('behind it\n'.repeat(500));
+    const input = Buffer.concat(large.flatMap((record) => [record, Buffer.from('\n'), small]));
+    const file = join(sandbox.directory, 'large');
+    writeFileSync(file, input);
+    const largest = String(32 * 1024 * 1024 - 16);
+    const { status, stderr } = await sandbox.run(['produce', 't', '--max-record-bytes', largest, file]);
+    expect([status, stderr]).to.deep.equal([0, 'produced 1002 records to t: offsets 0..1001, synced\n']);
+    const consumed = await sandbox.run(['consume', 't']);
+    expect(consumed.stderr).to.equal('');
+    expect(consumed.stdout.equals(input)).to.equal(true);
+  });
+
   for (const [signal, expected] of [
     ['SIGHUP', 129],
     ['SIGINT', 130],

@@ -145,11 +145,12 @@ export class BatchWriter {
   async submit(): Promise<void> {
     await this.#settled();
     if (this.#failure !== undefined || this.isEmpty) return;
+    const { slot } = this.#batch;
     this.#start();
     // Lets the append get as far as its sync before the next batch is framed.
     await letOthersRun();
     // A batch that took all of the memory leaves no second slot.
-    if (this.#batch.slot === KERNEL_OUTPUT) await this.#settled();
+    if (slot === KERNEL_OUTPUT) await this.#settled();
   }
 
   /** To be called when no more input is there at the moment: stores what there is, now or when the linger time is over. */
