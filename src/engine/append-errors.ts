@@ -23,6 +23,16 @@ export function refuseUnfit(topic: string, batch: { recordCount: number; frameBy
     throw new FastQueueError('no_records', 'There are no records to append.', { sideEffects: 'none' });
 }
 
+/** The refusal of what is still being taken apart when it is too much already. */
+export function batchFull(recordsBefore: number): FastQueueError {
+  return new FastQueueError(
+    'batch_too_large',
+    `A batch may take ${MAX_BATCH_BYTES} bytes in the store, 16 for each record's header included; ` +
+      `the first ${recordsBefore} records of this one fill it. Send it in parts. Nothing was written.`,
+    { sideEffects: 'none' },
+  );
+}
+
 export function unexpectedOffset(
   context: TopicContext,
   expectedOffset: number,

@@ -2,6 +2,7 @@
  * A body of lines that came in pieces, framed ahead of the lock into a kernel of the caller's: one pass of the kernel
  * over bytes, no work per record. For bodies of many records; small ones share a batch as LinesSource.
  */
+import { batchFull } from './append-errors.ts';
 import { FastQueueError } from './errors.ts';
 import { MAX_RECORD_BYTES } from './format/frame.ts';
 import { KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
@@ -45,7 +46,7 @@ export function frameLinesAhead(
     });
     framedEnd = result.outputEnd;
     recordCount += result.recordCount;
-    if (result.stop === 'output-full') throw batchTooLarge(recordCount);
+    if (result.stop === 'output-full') throw batchFull(recordCount);
     if (result.stop === 'record-too-large') throw recordTooLarge(recordCount);
     memory.copyWithin(KERNEL_INPUT.start, result.inputEnd, waitingEnd);
     waitingEnd -= result.inputEnd - KERNEL_INPUT.start;
@@ -61,15 +62,6 @@ export function frameLinesAhead(
   }
   frame(true);
   return { kernel, frames: { start: KERNEL_OUTPUT.start, end: framedEnd }, recordCount, ...stamp };
-}
-
-function batchTooLarge(recordCount: number): FastQueueError {
-  return new FastQueueError(
-    'batch_too_large',
-    `A batch may take ${MAX_BATCH_BYTES} bytes in the store, 16 for each record's header included; ` +
-      `the first ${recordCount} records of this one fill it. Send it in parts. Nothing was written.`,
-    { sideEffects: 'none' },
-  );
 }
 
 function recordTooLarge(recordsBefore: number): FastQueueError {

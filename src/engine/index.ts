@@ -26,7 +26,7 @@ export {
 export { compactTopic, type CompactOptions, type CompactReport } from './compaction/compact.ts';
 export { FRAME_HEADER_BYTES, GAP_REASON, MAX_RECORD_BYTES } from './format/frame.ts';
 export { frameLinesAhead } from './framed-lines.ts';
-export { LinesSource, PayloadsSource, type RecordSource } from './record-sources.ts';
+export { LinesSource, PackedSource, PayloadsSource, type RecordSource } from './record-sources.ts';
 export { createKernel, KERNEL_INPUT, KERNEL_OUTPUT } from './kernel/index.ts';
 export type { FrameLinesResult, Kernel, RecordTextForm, Region } from './kernel/kernel.ts';
 export {

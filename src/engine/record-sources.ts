@@ -2,11 +2,12 @@
  * What can be appended: payloads, or a bulk body of delimited lines. A source knows its size before it is framed, so
  * that the log can decide on a roll, and is framed under the lock, straight into the memory that is written from.
  */
+import { batchFull } from './append-errors.ts';
 import { FastQueueError } from './errors.ts';
 import { FRAME_HEADER_BYTES, MAX_RECORD_BYTES } from './format/frame.ts';
 import { KERNEL_INPUT } from './kernel/index.ts';
 import type { Kernel } from './kernel/kernel.ts';
-import { READ_CHUNK_BYTES } from './limits.ts';
+import { MAX_BATCH_BYTES, READ_CHUNK_BYTES } from './limits.ts';
 
 export interface RecordSource {
   readonly recordCount: number;
@@ -43,6 +44,61 @@ export class PayloadsSource implements RecordSource {
       end += FRAME_HEADER_BYTES + payload.length;
     }
     kernel.stampFrames({ frames: { start: at, end }, ...stamp });
+  }
+}
+
+/** The first chunk of a `PackedSource`, each twice the one before, up to the largest. */
+const FIRST_CHUNK_BYTES = 4 * 1024;
+const LARGEST_CHUNK_BYTES = 1024 * 1024;
+
+/** Payloads that come one at a time and are copied: two million small ones take as much memory as their frames. */
+export class PackedSource implements RecordSource {
+  /** Laid out as frames without a stamp. */
+  readonly #chunks: Buffer[] = [];
+  /** Bytes of the last chunk that are taken. */
+  #usedBytes = 0;
+  #recordCount = 0;
+  #frameBytes = 0;
+
+  get recordCount(): number {
+    return this.#recordCount;
+  }
+
+  get frameBytes(): number {
+    return this.#frameBytes;
+  }
+
+  /** @throws FastQueueError `record_too_large`, `batch_too_large` */
+  add(payload: Uint8Array): void {
+    if (payload.length > MAX_RECORD_BYTES) throw recordTooLarge(this.#recordCount, payload.length);
+    const frameBytes = FRAME_HEADER_BYTES + payload.length;
+    if (this.#frameBytes + frameBytes > MAX_BATCH_BYTES) throw batchFull(this.#recordCount);
+    const chunk = this.#chunkFor(frameBytes);
+    chunk.writeUInt32BE(payload.length, this.#usedBytes);
+    chunk.set(payload, this.#usedBytes + FRAME_HEADER_BYTES);
+    this.#usedBytes += frameBytes;
+    this.#frameBytes += frameBytes;
+    this.#recordCount += 1;
+  }
+
+  frameInto(kernel: Kernel, at: number, stamp: { firstOffset: number; timestamp: number }): void {
+    let end = at;
+    for (const [number, chunk] of this.#chunks.entries()) {
+      const isLast = number === this.#chunks.length - 1;
+      end += chunk.copy(kernel.memory, end, 0, isLast ? this.#usedBytes : chunk.length);
+    }
+    kernel.stampFrames({ frames: { start: at, end }, ...stamp });
+  }
+
+  #chunkFor(frameBytes: number): Buffer {
+    const last = this.#chunks.at(-1);
+    if (last !== undefined && this.#usedBytes + frameBytes <= last.length) return last;
+    if (last !== undefined) this.#chunks[this.#chunks.length - 1] = last.subarray(0, this.#usedBytes);
+    const doubled = last === undefined ? FIRST_CHUNK_BYTES : Math.min(2 * last.length, LARGEST_CHUNK_BYTES);
+    const chunk = Buffer.allocUnsafe(Math.max(doubled, frameBytes));
+    this.#chunks.push(chunk);
+    this.#usedBytes = 0;
+    return chunk;
   }
 }
 

@@ -39,6 +39,16 @@ export const MAX_OPEN_TOPICS = 128;
 /** Bodies up to this size are read at once; connections are limited in number. */
 export const SMALL_BODY_BYTES = 64 * 1024;
 
+/** Of a document of records, what may stand before its array: the name of the array, and blanks. */
+export const MAX_DOCUMENT_HEAD_BYTES = 64 * 1024;
+
+/** Parsed at a time of such a document, or one record. */
+export const DOCUMENT_PIECE_BYTES = 64 * 1024;
+
+/** Commas and levels within one of its records. One has no more than a dozen members, and nothing below them. */
+export const MAX_RECORD_COMMAS = 100;
+export const MAX_RECORD_DEPTH = 10;
+
 /** Larger bodies in memory, all together. */
 export const BODIES_BYTES = 64 * 1024 * 1024;
 

@@ -3,12 +3,8 @@
  * it is durable.
  */
 import {
-  briefJson,
   FastQueueError,
-  FRAME_HEADER_BYTES,
   LinesSource,
-  NotAPayload,
-  payloadFromJson,
   PayloadsSource,
   refuseUnfit,
   type Ack,
@@ -20,10 +16,9 @@ import { MAX_LIMIT, SMALL_BODY_BYTES } from './limits.ts';
 import { JSON_MEDIA_TYPE, NDJSON_MEDIA_TYPE, RECORDS_MEDIA_TYPE } from './media-types.ts';
 import { mediaTypeOf } from './negotiation.ts';
 import { parseQuery } from './query.ts';
+import { parseRecords } from './records-document.ts';
 import { refuseEncoded, type RequestBody } from './request-body.ts';
 import type { ServerContext } from './server-context.ts';
-
-const decoder = new TextDecoder('utf-8', { fatal: true });
 
 export async function publish(context: ServerContext, exchange: Exchange, name: string): Promise<void> {
   parseQuery(exchange.search, []);
@@ -75,11 +70,8 @@ function append(context: ServerContext, publication: Publication): Promise<Ack> 
       }
       return appendSource(context, publication, new LinesSource(wholeOf(body)));
     }
-    case RECORDS_MEDIA_TYPE: {
-      const appendRecords = (): Promise<Ack> =>
-        appendSource(context, publication, new PayloadsSource(parseRecords(name, wholeOf(body))));
-      return body.byteCount > SMALL_BODY_BYTES ? context.documents.run(appendRecords) : appendRecords();
-    }
+    case RECORDS_MEDIA_TYPE:
+      return parseRecords(wholeOf(body)).then((source) => appendSource(context, publication, source));
     case undefined:
     default:
       return appendSource(context, publication, new PayloadsSource([wholeOf(body)]));
@@ -99,37 +91,6 @@ function appendSource(
 function wholeOf({ chunks }: RequestBody): Buffer {
   const [first] = chunks;
   return chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
-}
-
-/** @throws FastQueueError `malformed_input`, naming the record; `batch_too_large` */
-function parseRecords(topic: string, body: Buffer): Buffer[] {
-  let document: unknown;
-  try {
-    document = JSON.parse(decoder.decode(body));
-  } catch {
-    throw malformed('The body is not JSON.');
-  }
-  const isObject = typeof document === 'object' && document !== null;
-  const { records, ...rest } = (isObject ? document : {}) as Readonly<Record<string, unknown>>;
-  if (!Array.isArray(records)) throw malformed('The body is not an object with an array "records".');
-  const [other] = Object.keys(rest);
-  if (other !== undefined) {
-    throw malformed(`The body has the member ${briefJson(other)} beside "records", which would be lost.`);
-  }
-  // Before a buffer is made for each: two million would be hundreds of megabytes.
-  refuseUnfit(topic, { recordCount: records.length, frameBytes: records.length * FRAME_HEADER_BYTES });
-  return records.map((record: unknown, index) => {
-    try {
-      return payloadFromJson(record);
-    } catch (error) {
-      if (error instanceof NotAPayload) throw malformed(`Record ${index + 1} ${error.message}.`);
-      throw error;
-    }
-  });
-}
-
-function malformed(sentence: string): FastQueueError {
-  return new FastQueueError('malformed_input', `${sentence} Nothing was written.`, { sideEffects: 'none' });
 }
 
 function conditionOf(header: string | string[] | undefined): AppendOptions {

@@ -5,7 +5,6 @@ import type { DataDirectory } from '../engine/index.ts';
 import type { HealthCheck } from './health.ts';
 import type { Metrics } from './metrics.ts';
 import type { LinesAppender } from './lines-appender.ts';
-import type { OneAtATime } from './one-at-a-time.ts';
 import type { BodyReader } from './request-body.ts';
 import type { TopicCache } from './topic-cache.ts';
 
@@ -14,8 +13,6 @@ export interface ServerContext {
   readonly topics: TopicCache;
   readonly bodies: BodyReader;
   readonly lines: LinesAppender;
-  /** For large documents of records: taken apart, they are many times as large. */
-  readonly documents: OneAtATime;
   readonly metrics: Metrics;
   readonly health: HealthCheck;
   readonly isReadOnly: boolean;

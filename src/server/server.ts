@@ -23,7 +23,6 @@ import {
   MAX_HEADER_COUNT,
 } from './limits.ts';
 import { LinesAppender } from './lines-appender.ts';
-import { OneAtATime } from './one-at-a-time.ts';
 import { BodyReader } from './request-body.ts';
 import { allowedMethods, handlerOf, isOpenPath, routeOf, type Route } from './router.ts';
 import type { ServerContext } from './server-context.ts';
@@ -110,7 +109,6 @@ export class FastQueueServer {
       topics: new TopicCache({ dataDirectory, mayCreate: options.mayCreate }),
       bodies: new BodyReader(options),
       lines: new LinesAppender(),
-      documents: new OneAtATime(),
       metrics: options.metrics,
       health: new HealthCheck({ ...options, stopping: this.#stop.signal }),
       isReadOnly,

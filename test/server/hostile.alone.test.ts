@@ -308,6 +308,35 @@ describe('serve under hostile clients', () => {
     expect(large.map(({ status }) => status)).to.deep.equal([201, 201, 201, 201]);
   });
 
+  it('makes no objects of what is no document of records, and few at a time of what is one', async () => {
+    const own = await Server.start(sandbox, []);
+    const byteCount = 32 * MIB - 100;
+    const fill = (part: string): string => part.repeat(byteCount / part.length);
+    const half = byteCount / 2;
+    const members = Array.from({ length: byteCount / 16 }, (_, number) => `"${number}":1`).join();
+    const empty = '{"payload":""},';
+    const documents: [string, number][] = [
+      [fill('['), 400],
+      [`{"records":[${fill('[')}`, 400],
+      [`{"records":[${'['.repeat(half)}${']'.repeat(half)}]}`, 400],
+      [`{"records":[${fill('{"a":')}`, 400],
+      [`{"records":[{${members}}]}`, 400],
+      [`{"records":[${fill('1,')}1]}`, 400],
+      [`{"records":[${fill(empty)}{"payload":""}]}`, 413],
+      [`{"records":[${empty.repeat(2_000_000)}{"payload":""}]}`, 201],
+    ];
+    for (const [document, status] of documents) {
+      const answer = await own.publish('documents', document, {
+        'content-type': 'application/vnd.fastqueue.records+json',
+      });
+      expect(answer.status, document.slice(0, 40)).to.equal(status);
+    }
+    const { peakBytes } = own.memory();
+    expect((await own.stop()).status).to.equal(0);
+    // As objects the first of them took 1.4 GiB.
+    expect(peakBytes / MIB).to.be.below(350);
+  });
+
   it('keeps nobody with a small chunked body waiting for others whose chunks do not come', async () => {
     const chunked = (topic: string): string =>
       head(topic, 'Transfer-Encoding: chunked\r\nConnection: close') + '1\r\nx\r\n';

@@ -92,7 +92,6 @@ type Json = Record<string, unknown>;
 const jsonOf = async (response: Response): Promise<Json> => (await response.json()) as Json;
 
 const NDJSON = 'application/x-ndjson';
-const RECORDS = 'application/vnd.fastqueue.records+json';
 
 describe('TopicCache', () => {
   it('closes the topic that was used longest ago for another, and opens it anew when it is wanted', async () => {
@@ -178,24 +177,6 @@ describe('FastQueueServer', () => {
     for (const error of errors) (listener as NetServer).emit('error', error);
     expect(server.failures.splice(0)).to.deep.equal(errors);
     expect((await server.fetch('/health')).status).to.equal(200);
-  });
-
-  it('takes a large document of records in its turn, and a small one at once', async () => {
-    await server.start();
-    const post = async (count: number): Promise<void> => {
-      const records = Array.from({ length: count }, () => ({ payload: 'x'.repeat(90) }));
-      expect((await server.post(JSON.stringify({ records }), RECORDS)).status).to.equal(201);
-    };
-    let turnCount = 0;
-    const undo = watchCalls(OneAtATime.prototype, 'run', () => (turnCount += 1));
-    try {
-      await post(1);
-      expect(turnCount).to.equal(0);
-      await post(2000);
-      expect(turnCount).to.equal(1);
-    } finally {
-      undo();
-    }
   });
 
   it('holds no memory for a client that waits for events', async () => {
