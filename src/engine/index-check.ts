@@ -1,13 +1,14 @@
 /**
  * One index against its store, while the store is being read: every entry must name a frame that is there. What is wrong
- * with an index is a note: it is a cache, and no record depends on it.
+ * with an index costs time and no record: it is a cache.
  */
 import { decodeIndexEntry, INDEX_ENTRY_BYTES, type IndexEntry } from './format/index-entry.ts';
 import type { SoundFrame } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { openIfThere } from './io/open-if-there.ts';
 import { KERNEL_ENTRIES } from './kernel/index.ts';
-import type { Region } from './kernel/kernel.ts';
+import type { Kernel, Region } from './kernel/kernel.ts';
+import type { SegmentPlace } from './offset-index.ts';
 import { indexPath, type TopicContext } from './topic-directory.ts';
 
 const BLOCK_ENTRIES = 4096;
@@ -19,12 +20,20 @@ export interface IndexVerdict {
   readonly unsoundCount: number;
   /** Sound entries that name no frame of the store. */
   readonly contradictingCount: number;
+  /**
+   * True where it begins with the store and every entry before the last sound one is right. One that merely ends early is
+   * sound: a writer that was killed leaves it. Where the store has no frame, it may be missing and may have no entry.
+   */
+  readonly isSound: boolean;
+  /** True where a frame behind the last sound entry should have one, too. */
+  readonly endsEarly: boolean;
 }
 
 /** Give it every good frame in order, then ask for the verdict, which closes the file. */
 export class IndexCheck {
-  readonly #context: TopicContext;
+  readonly #kernel: Kernel;
   readonly #file: FileHandle | undefined;
+  readonly #baseOffset: number;
   readonly #intervalBytes: number;
   /** Entries beyond this are a busy writer's. */
   readonly #endPosition: number;
@@ -33,71 +42,148 @@ export class IndexCheck {
   #number = 0;
   #entryCount = 0;
   #unsoundCount = 0;
-  #contradictingCount = 0;
+  /** How many of these stand before a sound entry. */
+  #unsoundInside = 0;
+  /** Positions that contradicting entries name. */
+  readonly #contradicting: number[] = [];
+  #first: IndexEntry | undefined;
+  /** Where the first frame behind the last sound entry begins that should have one. */
+  #dueFrom = 0;
+  #endsEarly = false;
   #current: { entry: IndexEntry; bytes: Buffer } | undefined;
 
-  /** @param segment.intervalBytes that the index was probably made with: a hint, for speed alone */
+  /**
+   * @param segment.intervalBytes that the index was probably made with: of no consequence for what is right
+   * @throws FastQueueError where there is an index and it cannot be read, or is no file
+   */
   constructor(
     context: TopicContext,
     segment: { baseOffset: number; endPosition: number; intervalBytes: number },
   ) {
-    this.#context = context;
+    this.#kernel = context.kernel;
+    this.#baseOffset = segment.baseOffset;
     this.#intervalBytes = segment.intervalBytes;
     this.#endPosition = segment.endPosition;
     this.#file = openIfThere(context.fileSystem, indexPath(context, segment.baseOffset));
-    this.#current = this.#nextSound();
+    this.#toNextSound();
+    this.#first = this.#current?.entry;
   }
 
   /** A run of records in the kernel's memory. */
-  records(frames: Region, place: { position: number; offset: number }): void {
+  records(frames: Region, place: SegmentPlace): void {
     const end = place.position + (frames.end - frames.start);
-    if (this.#current !== undefined && this.#current.entry.position < end) this.#takeExpected(frames, place);
-    if (this.#current === undefined || this.#current.entry.position >= end) return;
-    const { kernel } = this.#context;
-    // What an entry for every frame would be: an entry is right if it is one of these, byte for byte.
-    const { outputEnd } = kernel.indexFrames({
+    if (this.#names(end)) this.#takeExpected(frames, place);
+    if (this.#names(end)) this.#takeAny(frames, place, end);
+    if (this.#current !== undefined || this.#endsEarly) return;
+    const due = this.#makeEntries(frames, place, { from: this.#dueFrom, intervalBytes: this.#intervalBytes });
+    this.#endsEarly = due > KERNEL_ENTRIES.start;
+  }
+
+  /** A gap or control frame. */
+  special(frame: SoundFrame, place: SegmentPlace): void {
+    const end = place.position + frame.header.frameBytes;
+    const isIndexable = frame.offsetCount > 0 || place.position === 0;
+    for (let current = this.#current; current !== undefined && this.#names(end); current = this.#current) {
+      const { entry } = current;
+      const isRight =
+        isIndexable &&
+        entry.position === place.position &&
+        entry.offset === place.offset &&
+        entry.lengthField === frame.header.lengthField;
+      if (!isRight) this.#contradicting.push(entry.position);
+      this.#toNextSound();
+    }
+    if (this.#current === undefined && isIndexable && place.position >= this.#dueFrom) this.#endsEarly = true;
+  }
+
+  /**
+   * @param store.hasFrames whether there is anything to have an index for
+   * @param store.regions damaged regions of the store, in which entries are not judged
+   * @param store.namesFrame judges an entry beyond the end; by default it is right, whatever it names
+   */
+  verdict(store: {
+    hasFrames: boolean;
+    regions: readonly { position: number; endPosition: number }[];
+    namesFrame?: ((entry: IndexEntry) => boolean) | undefined;
+  }): IndexVerdict {
+    while (this.#current !== undefined) {
+      const { entry } = this.#current;
+      if (entry.position < this.#endPosition || store.namesFrame?.(entry) === false)
+        this.#contradicting.push(entry.position);
+      this.#toNextSound();
+    }
+    this.close();
+    return {
+      isMissing: this.#file === undefined,
+      entryCount: this.#entryCount,
+      unsoundCount: this.#unsoundCount,
+      contradictingCount: this.#contradicting.length,
+      isSound: store.hasFrames ? this.#isSoundBut(store.regions) : this.#entryCount === 0,
+      endsEarly: this.#endsEarly,
+    };
+  }
+
+  close(): void {
+    this.#file?.close();
+  }
+
+  #isSoundBut(regions: readonly { position: number; endPosition: number }[]): boolean {
+    const beginsRight = this.#first?.position === 0 && this.#first.offset === this.#baseOffset;
+    if (!beginsRight || this.#unsoundInside > 0) return false;
+    return this.#contradicting.every((named) =>
+      regions.some(({ position, endPosition }) => named >= position && named < endPosition),
+    );
+  }
+
+  /** Whether the current entry names a frame before `end`. */
+  #names(end: number): boolean {
+    return this.#current !== undefined && this.#current.entry.position < end;
+  }
+
+  /** Puts the entries that these frames would have into the kernel's memory; returns where they end there. */
+  #makeEntries(frames: Region, place: SegmentPlace, wanted: { from: number; intervalBytes: number }): number {
+    const { outputEnd } = this.#kernel.indexFrames({
       frames,
       firstOffset: place.offset,
       position: place.position,
-      nextEntryPosition: 0,
-      intervalBytes: 1,
+      nextEntryPosition: wanted.from,
+      intervalBytes: wanted.intervalBytes,
       output: KERNEL_ENTRIES,
     });
-    const { memory } = kernel;
-    let at = KERNEL_ENTRIES.start;
-    while (this.#current !== undefined && this.#current.entry.position < end) {
-      const { entry, bytes } = this.#current;
-      while (at < outputEnd && memory.readUIntBE(at + POSITION_AT, 6) < entry.position)
-        at += INDEX_ENTRY_BYTES;
-      const isRight =
-        at < outputEnd && memory.compare(bytes, 0, INDEX_ENTRY_BYTES, at, at + INDEX_ENTRY_BYTES) === 0;
-      if (!isRight) this.#contradictingCount += 1;
-      this.#current = this.#nextSound();
-    }
+    return outputEnd;
   }
 
   /** Entries that are just those which a writer makes are right, all at once; where one differs, none is taken. */
-  #takeExpected(frames: Region, place: { position: number; offset: number }): void {
+  #takeExpected(frames: Region, place: SegmentPlace): void {
     const { entry } = this.#current as { entry: IndexEntry };
-    const { kernel } = this.#context;
-    const { outputEnd } = kernel.indexFrames({
-      frames,
-      firstOffset: place.offset,
-      position: place.position,
-      nextEntryPosition: entry.position,
-      intervalBytes: this.#intervalBytes,
-      output: KERNEL_ENTRIES,
-    });
+    const { memory } = this.#kernel;
+    const from = entry.position;
+    const outputEnd = this.#makeEntries(frames, place, { from, intervalBytes: this.#intervalBytes });
     const byteCount = outputEnd - KERNEL_ENTRIES.start;
     const count = byteCount / INDEX_ENTRY_BYTES;
     if (!this.#holdsFromCurrent(count)) return;
     const at = (this.#number - 1 - this.#blockFrom.entry) * INDEX_ENTRY_BYTES;
-    const isSame =
-      kernel.memory.compare(this.#block, at, at + byteCount, KERNEL_ENTRIES.start, outputEnd) === 0;
-    if (!isSame) return;
+    if (memory.compare(this.#block, at, at + byteCount, KERNEL_ENTRIES.start, outputEnd) !== 0) return;
     this.#number += count - 1;
     this.#entryCount += count - 1;
-    this.#current = this.#nextSound();
+    this.#dueFrom = memory.readUIntBE(outputEnd - INDEX_ENTRY_BYTES + POSITION_AT, 6) + this.#intervalBytes;
+    this.#toNextSound();
+  }
+
+  /** An entry is right if it is one of those that there would be if every frame had one, byte for byte. */
+  #takeAny(frames: Region, place: SegmentPlace, end: number): void {
+    const outputEnd = this.#makeEntries(frames, place, { from: 0, intervalBytes: 1 });
+    const { memory } = this.#kernel;
+    let at = KERNEL_ENTRIES.start;
+    for (let current = this.#current; current !== undefined && this.#names(end); current = this.#current) {
+      const { entry, bytes } = current;
+      while (at < outputEnd && memory.readUIntBE(at + POSITION_AT, 6) < entry.position)
+        at += INDEX_ENTRY_BYTES;
+      const isRight =
+        at < outputEnd && memory.compare(bytes, 0, INDEX_ENTRY_BYTES, at, at + INDEX_ENTRY_BYTES) === 0;
+      if (!isRight) this.#contradicting.push(entry.position);
+      this.#toNextSound();
+    }
   }
 
   /** Whether `count` entries from the current one on stand in the block, which is read anew for it if need be. */
@@ -117,45 +203,14 @@ export class IndexCheck {
     this.#blockFrom = { entry: firstEntry, count: Math.floor(byteCount / INDEX_ENTRY_BYTES) };
   }
 
-  /** A gap or control frame. */
-  special(frame: SoundFrame, place: { position: number; offset: number }): void {
-    const end = place.position + frame.header.frameBytes;
-    while (this.#current !== undefined && this.#current.entry.position < end) {
-      const { entry } = this.#current;
-      const isRight =
-        entry.position === place.position &&
-        entry.offset === place.offset &&
-        entry.lengthField === frame.header.lengthField &&
-        (frame.offsetCount > 0 || place.position === 0);
-      if (!isRight) this.#contradictingCount += 1;
-      this.#current = this.#nextSound();
-    }
-  }
-
-  verdict(): IndexVerdict {
-    for (; this.#current !== undefined; this.#current = this.#nextSound()) {
-      if (this.#current.entry.position < this.#endPosition) this.#contradictingCount += 1;
-    }
-    this.close();
-    return {
-      isMissing: this.#file === undefined,
-      entryCount: this.#entryCount,
-      unsoundCount: this.#unsoundCount,
-      contradictingCount: this.#contradictingCount,
-    };
-  }
-
-  close(): void {
-    this.#file?.close();
-  }
-
-  #nextSound(): { entry: IndexEntry; bytes: Buffer } | undefined {
+  #toNextSound(): void {
     for (;;) {
       const at = this.#number - this.#blockFrom.entry;
       if (at >= this.#blockFrom.count) {
         this.#readBlock(this.#number);
-        if (this.#blockFrom.count === 0) return undefined;
-        continue;
+        if (this.#blockFrom.count > 0) continue;
+        this.#current = undefined;
+        return;
       }
       this.#number += 1;
       this.#entryCount += 1;
@@ -164,7 +219,11 @@ export class IndexCheck {
         this.#unsoundCount += 1;
         continue;
       }
-      return { entry, bytes: this.#block.subarray(at * INDEX_ENTRY_BYTES, (at + 1) * INDEX_ENTRY_BYTES) };
+      this.#unsoundInside = this.#unsoundCount;
+      this.#dueFrom = entry.position + this.#intervalBytes;
+      const bytes = this.#block.subarray(at * INDEX_ENTRY_BYTES, (at + 1) * INDEX_ENTRY_BYTES);
+      this.#current = { entry, bytes };
+      return;
     }
   }
 }

@@ -7,9 +7,8 @@
  * Dropping needs no free space and comes first. At most one merged segment stands beside the log at a time. Never touches
  * the active segment, and rewrites no damaged one.
  */
-import { setImmediate as letOthersRun } from 'node:timers/promises';
 import { listSealed, notStill, type DamagedPlace, type SealedSegment } from './list.ts';
-import { isIndexComplete, mostIndexBytes } from './index-entries.ts';
+import { mostIndexBytes } from './index-entries.ts';
 import { planCompaction, type CompactPlan, type CompactPolicy, type Rewrite } from './plan.ts';
 import { prepareIndex, prepareStore, type PreparedSegment, type PrepareOptions } from './prepare.ts';
 import { switchIndexes, switchStore } from './switch.ts';
@@ -201,24 +200,13 @@ class Compaction {
   async #plan(startOffset?: number): Promise<PlannedWork> {
     const list = await listSealed(this.#context, {
       startOffset,
+      indexIntervalBytes: this.#settings.indexIntervalBytes,
       onTotal: this.#options.onTotal ?? (() => undefined),
       onBytes: this.#options.onBytes ?? (() => undefined),
     });
     const plan = planCompaction(list, policyOf(this.#settings, this.#options));
     this.#options.onTotal?.(plan.rewrites.reduce((sum, { bytesBefore }) => sum + bytesBefore, 0));
-    return { ...plan, reindexes: await this.#withoutIndex(plan.kept) };
-  }
-
-  /** Those whose index has a wrong entry, or lacks one. Others run in between: an index has a million entries. */
-  async #withoutIndex(segments: readonly SealedSegment[]): Promise<SealedSegment[]> {
-    const intervalBytes = this.#settings.indexIntervalBytes;
-    const found: SealedSegment[] = [];
-    for (const segment of segments) {
-      await letOthersRun();
-      if (!isIndexComplete(this.#context, { baseOffset: segment.baseOffset, intervalBytes }))
-        found.push(segment);
-    }
-    return found;
+    return { ...plan, reindexes: plan.kept.filter(({ isIndexComplete }) => !isIndexComplete) };
   }
 
   /** `changed`: the log is no longer what was planned. What was done until then is done. */

@@ -1,59 +1,11 @@
-/**
- * Indexes as compact sees them: whether that of a sealed segment is right and whole, and the entries of one that is made
- * while its store is written or read.
- */
+/** The index of a store that compact writes: how large it may be, and its entries as the frames come. */
 import { FRAME_HEADER_BYTES } from '../format/frame.ts';
 import { encodeIndexEntry, INDEX_ENTRY_BYTES } from '../format/index-entry.ts';
-import { scanFrames } from '../frame-scanner.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { KERNEL_ENTRIES } from '../kernel/index.ts';
 import type { Region } from '../kernel/kernel.ts';
-import { lastIndexedPlace } from '../offset-index.ts';
 import { writeWhole } from '../io/write-whole.ts';
-import { isIndexSound } from '../index-rebuild.ts';
-import { withStore } from '../segment-list.ts';
 import type { TopicContext } from '../topic-directory.ts';
-
-/**
- * True where every entry is right, in order and from the beginning, and none is missing at the end; and where the segment
- * is gone, which needs none.
- */
-export function isIndexComplete(
-  context: TopicContext,
-  segment: { baseOffset: number; intervalBytes: number },
-): boolean {
-  const { baseOffset, intervalBytes } = segment;
-  const isComplete = withStore(context, baseOffset, (store) => {
-    const endPosition = store.status().sizeBytes;
-    if (!isIndexSound(context, { store, baseOffset, storeBytes: endPosition, regions: [] })) return false;
-    const place = lastIndexedPlace(context, { store, baseOffset, endPosition, useMap: false });
-    let isWhole = true;
-    const isDue = (position: number): boolean => position >= place.position + intervalBytes;
-    scanFrames({
-      file: store,
-      kernel: context.kernel,
-      ...place,
-      endPosition,
-      minTimestamp: -Infinity,
-      onRecords: (frames, at) => {
-        const entries = context.kernel.indexFrames({
-          frames,
-          firstOffset: at.offset,
-          position: at.position,
-          nextEntryPosition: place.position + intervalBytes,
-          intervalBytes,
-          output: KERNEL_ENTRIES,
-        });
-        if (entries.outputEnd > KERNEL_ENTRIES.start) isWhole = false;
-      },
-      onSpecial: (frame, at) => {
-        if (frame.offsetCount > 0 && isDue(at.position)) isWhole = false;
-      },
-    });
-    return isWhole;
-  });
-  return isComplete ?? true;
-}
 
 /** Bytes that an index of a store of this size can have at the most. */
 export function mostIndexBytes(storeBytes: number, intervalBytes: number): number {

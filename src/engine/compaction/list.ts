@@ -2,14 +2,18 @@
  * What compact looks at before it plans: every sealed segment of the log, read from end to end. Takes no lock and changes
  * nothing; what it says of a file holds under the generation that it names.
  */
-import { setTimeout as delay } from 'node:timers/promises';
-import { FrameCompactor, type FrameOutput } from './frames.ts';
+import { setImmediate as letOthersRun, setTimeout as delay } from 'node:timers/promises';
+import { FrameCompactor, type FrameOutput, type FrameSource } from './frames.ts';
 import { scanWhole } from './scan.ts';
 import { commandLine } from '../command-line.ts';
 import { FastQueueError } from '../errors.ts';
+import { FRAME_HEADER_BYTES } from '../format/frame.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
-import type { FileStatus } from '../io/file-system.ts';
+import type { SoundFrame } from '../frame-scanner.ts';
+import type { FileHandle, FileStatus } from '../io/file-system.ts';
 import { headerAt } from '../frame-header.ts';
+import { IndexCheck } from '../index-check.ts';
+import type { Region } from '../kernel/kernel.ts';
 import { currentMark } from '../mark-file.ts';
 import { isIndexFree } from '../offset-index.ts';
 import { listSegments, openStoreIfThere, type LogSegment } from '../segment-list.ts';
@@ -38,6 +42,8 @@ export interface SealedSegment {
   readonly damage: DamagedPlace | undefined;
   /** False where what is called its index is no file: then the segment stays as it is. */
   readonly isIndexFree: boolean;
+  /** Every entry is right, and none is missing at the end. */
+  readonly isIndexComplete: boolean;
 }
 
 export interface SealedList {
@@ -49,6 +55,8 @@ export interface SealedList {
 }
 
 export interface ListSealedOptions {
+  /** What the topic's settings say of its indexes. */
+  readonly indexIntervalBytes: number;
   /** List as if the log began here: dropping what lies before is planned already. */
   readonly startOffset?: number | undefined;
   /** Told how many bytes of stores there are to read, then how many were read since it was told last. */
@@ -99,6 +107,7 @@ async function tryList(
   options.onTotal(sealed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
   const segments: SealedSegment[] = [];
   for (const segment of sealed) {
+    await letOthersRun();
     const read = await readSealed(context, segment, options);
     if (read === undefined) return undefined;
     segments.push(read);
@@ -118,42 +127,93 @@ async function readSealed(
   segment: LogSegment,
   options: ListSealedOptions,
 ): Promise<SealedSegment | undefined> {
-  const { baseOffset, endOffset } = segment;
-  const path = storePath(context, baseOffset);
+  const { baseOffset } = segment;
   const store = openStoreIfThere(context, baseOffset);
   if (store === undefined) return undefined;
   try {
-    const file = store.status();
-    const { sizeBytes } = file;
-    const counter = new ByteCounter();
-    const compactor = new FrameCompactor(counter);
-    const scan = await scanWhole(
-      context,
-      { store, baseOffset, sizeBytes, minTimestamp: -Infinity },
-      {
-        records: (...run) => {
-          compactor.records(...run);
-        },
-        special: (...frame) => {
-          compactor.special(...frame);
-        },
-        step: options.onBytes,
-      },
-    );
-    compactor.end();
-    const isSound = scan.stop === 'end' && scan.nextOffset === endOffset;
-    return {
-      baseOffset,
-      endOffset,
-      file,
-      compactBytes: counter.bytes,
-      firstTimestamp: headerAt(store, { position: 0 })?.timestamp ?? -Infinity,
-      lastTimestamp: scan.lastTimestamp,
-      damage: isSound ? undefined : { path, position: scan.endPosition, offset: scan.nextOffset },
-      isIndexFree: isIndexFree(context, baseOffset),
-    };
+    const visit = new Visit(context, { baseOffset, intervalBytes: options.indexIntervalBytes });
+    try {
+      return await readOpened(context, { segment, store, visit, onBytes: options.onBytes });
+    } finally {
+      visit.close();
+    }
   } finally {
     store.close();
+  }
+}
+
+async function readOpened(
+  context: TopicContext,
+  request: {
+    segment: LogSegment;
+    store: FileHandle;
+    visit: Visit;
+    onBytes: ListSealedOptions['onBytes'];
+  },
+): Promise<SealedSegment> {
+  const { store, visit } = request;
+  const { baseOffset, endOffset } = request.segment;
+  const file = store.status();
+  const { sizeBytes } = file;
+  const range = { store, baseOffset, sizeBytes, minTimestamp: -Infinity };
+  const scan = await scanWhole(context, range, {
+    records: (...run) => {
+      visit.records(...run);
+    },
+    special: (...frame) => {
+      visit.special(...frame);
+    },
+    step: request.onBytes,
+  });
+  const isSound = scan.stop === 'end' && scan.nextOffset === endOffset;
+  const place = { path: store.path, position: scan.endPosition, offset: scan.nextOffset };
+  return {
+    baseOffset,
+    endOffset,
+    file,
+    firstTimestamp: headerAt(store, { position: 0 })?.timestamp ?? -Infinity,
+    lastTimestamp: scan.lastTimestamp,
+    damage: isSound ? undefined : place,
+    ...visit.end({ hasFrames: sizeBytes >= FRAME_HEADER_BYTES }),
+  };
+}
+
+/** Watches the frames of one segment go by: how long its store would be, and whether its index is right. */
+class Visit {
+  readonly #counter = new ByteCounter();
+  readonly #compactor = new FrameCompactor(this.#counter);
+  /** Undefined where what is called the index is no file. */
+  readonly #check: IndexCheck | undefined;
+
+  constructor(context: TopicContext, segment: { baseOffset: number; intervalBytes: number }) {
+    const isFree = isIndexFree(context, segment.baseOffset);
+    this.#check = isFree ? new IndexCheck(context, { ...segment, endPosition: Infinity }) : undefined;
+  }
+
+  records(frames: Region, source: FrameSource, recordCount: number): void {
+    this.#compactor.records(frames, source, recordCount);
+    this.#check?.records(frames, source);
+  }
+
+  special(frame: SoundFrame, source: FrameSource): void {
+    this.#compactor.special(frame, source);
+    this.#check?.special(frame, source);
+  }
+
+  end(store: {
+    hasFrames: boolean;
+  }): Pick<SealedSegment, 'compactBytes' | 'isIndexFree' | 'isIndexComplete'> {
+    this.#compactor.end();
+    const index = this.#check?.verdict({ ...store, regions: [] });
+    return {
+      compactBytes: this.#counter.bytes,
+      isIndexFree: index !== undefined,
+      isIndexComplete: index?.isSound === true && !index.endsEarly,
+    };
+  }
+
+  close(): void {
+    this.#check?.close();
   }
 }
 

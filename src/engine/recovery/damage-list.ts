@@ -74,7 +74,7 @@ export async function listDamage(
     for (const region of reading.regions)
       regions.push({ ...region, timestamp: region.timestamp ?? lastTimestamp });
     ({ activeEndPosition, pastMark } = reading);
-    if (!reading.isIndexSound) indexes.push(segment.baseOffset);
+    if (reading.contents.index?.isSound === false) indexes.push(segment.baseOffset);
     expectedOffset = reading.nextOffset;
     firstTimestamp ??= firstGoodTimestamp(reading);
     lastTimestamp = reading.lastTimestamp ?? lastTimestamp;

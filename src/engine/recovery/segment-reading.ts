@@ -5,15 +5,17 @@
  */
 import { FastQueueError } from '../errors.ts';
 import { HIGH_WATERMARK_FILE } from '../format/file-names.ts';
+import { FRAME_HEADER_BYTES } from '../format/frame.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
+import type { IndexEntry } from '../format/index-entry.ts';
 import { headerAt } from '../frame-header.ts';
-import { payloadChecksum } from '../frame-scanner.ts';
+import { isSound, payloadChecksum, readFrameAt } from '../frame-scanner.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { findFlippedBit } from './bit-flip.ts';
-import { isIndexSound } from '../index-rebuild.ts';
 import type { RegionDamage } from './damaged-region.ts';
 import { pastMarkOf, type PastMark } from './past-mark.ts';
 import { framesWithin, scanStore, type FrameVisitor, type Hole, type StoreScan } from '../damage-scan.ts';
+import { isIndexFree } from '../offset-index.ts';
 import type { LogSegment } from '../segment-list.ts';
 import { storePath, type TopicContext } from '../topic-directory.ts';
 import { seenWithReadableIndexes, type UnreadableIndex } from './readable-indexes.ts';
@@ -24,7 +26,7 @@ export interface SegmentRequest {
   readonly mark: HighWatermark;
   /** Look for a single flipped bit in frames that do not check out. */
   readonly tryBitFlip: boolean;
-  /** `verify` wants frames counted and every index entry looked at; `recover` whether the index is good enough. */
+  /** `verify` goes on where an index cannot be read; for `recover` that is the disk's error as any other. */
   readonly purpose: 'verify' | 'recover';
   /** What the topic's settings say of its indexes. */
   readonly indexIntervalBytes: number;
@@ -48,17 +50,15 @@ export interface SegmentReading {
   /** As in DamageList. */
   readonly activeEndPosition: number | undefined;
   readonly pastMark: PastMark | undefined;
-  /** For `recover`: false where the index is to be made again. */
-  readonly isIndexSound: boolean;
-  /** For `verify`. */
-  readonly contents: SegmentContents | undefined;
+  readonly contents: SegmentContents;
 }
 
-/** What `verify` tells of a segment. */
+/** What a segment holds, and what its index is worth. */
 export interface SegmentContents {
   readonly records: number;
   readonly gaps: number;
-  readonly index: IndexVerdict;
+  /** Undefined where what is called one is no file: somebody put it there on purpose, and nobody removes it. */
+  readonly index: IndexVerdict | undefined;
   /** Where the disk does not give the index up: then the verdict is of no more than what could be read of it. */
   readonly unreadableIndex: UnreadableIndex | undefined;
 }
@@ -90,15 +90,7 @@ export function readSegment(
       visit.close();
       throw error;
     }
-    const seen = visit.contents();
-    const contents = seen === undefined ? undefined : { ...seen, unreadableIndex };
-    // A writer may be adding to both.
-    const storeBytes = segment.isActive && segment.sizeBytes > 0 ? Infinity : segment.sizeBytes;
-    const { baseOffset } = segment;
-    const isSound =
-      purpose === 'verify' ||
-      isIndexSound(context, { store, baseOffset, storeBytes, regions: found.regions });
-    return { ...found, isIndexSound: isSound, contents };
+    return { ...found, contents: { ...visit.contents(store, found.regions), unreadableIndex } };
   } finally {
     store.close();
   }
@@ -115,18 +107,14 @@ class Visit {
   #bytes = 0;
 
   constructor(context: TopicContext, request: SegmentRequest, onBytes: (byteCount: number) => void) {
-    const { segment, mark, purpose } = request;
+    const { segment, mark } = request;
+    const { baseOffset } = segment;
     const endPosition = segment.isActive && !request.isMoved ? mark.position : Infinity;
     this.#request = request;
     this.#onBytes = onBytes;
-    this.#check =
-      purpose === 'verify'
-        ? new IndexCheck(context, {
-            baseOffset: segment.baseOffset,
-            endPosition,
-            intervalBytes: request.indexIntervalBytes,
-          })
-        : undefined;
+    const intervalBytes = request.indexIntervalBytes;
+    const isChecked = request.purpose === 'verify' || isIndexFree(context, baseOffset);
+    this.#check = isChecked ? new IndexCheck(context, { baseOffset, endPosition, intervalBytes }) : undefined;
     this.visitor = {
       onRecords: (frames, place, recordCount) => {
         this.#records += recordCount;
@@ -145,10 +133,22 @@ class Visit {
     };
   }
 
-  contents(): Omit<SegmentContents, 'unreadableIndex'> | undefined {
-    this.#tell(this.#request.segment.sizeBytes - this.#bytes);
-    if (this.#check === undefined) return undefined;
-    return { records: this.#records, gaps: this.#gaps, index: this.#check.verdict() };
+  contents(store: FileHandle, regions: readonly FoundRegion[]): Omit<SegmentContents, 'unreadableIndex'> {
+    const { segment, purpose } = this.#request;
+    const { sizeBytes } = segment;
+    this.#tell(sizeBytes - this.#bytes);
+    const endPosition = store.status().sizeBytes;
+    // What a dead writer left behind the mark becomes part of the log, and its entries have to be right then.
+    const namesFrame = (entry: IndexEntry): boolean => {
+      const frame = readFrameAt(store, { ...entry, endPosition, minTimestamp: -Infinity });
+      return isSound(frame) && frame.header.lengthField === entry.lengthField;
+    };
+    const index = this.#check?.verdict({
+      hasFrames: sizeBytes >= FRAME_HEADER_BYTES,
+      regions,
+      namesFrame: purpose === 'recover' ? namesFrame : undefined,
+    });
+    return { records: this.#records, gaps: this.#gaps, index };
   }
 
   close(): void {
@@ -161,7 +161,7 @@ class Visit {
   }
 }
 
-type Damage = Omit<SegmentReading, 'isIndexSound' | 'contents'>;
+type Damage = Omit<SegmentReading, 'contents'>;
 
 function findDamage(
   context: TopicContext,

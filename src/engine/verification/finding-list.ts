@@ -8,7 +8,7 @@ import { classifyTopicFile } from '../format/file-names.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import type { RecoveryPlan, RegionRepair } from '../recovery/plan.ts';
 import { restoredEnd } from '../recovery/report.ts';
-import type { SegmentContents, SegmentReading } from '../recovery/segment-reading.ts';
+import type { SegmentReading } from '../recovery/segment-reading.ts';
 import { listSegments, type LogSegment } from '../segment-list.ts';
 import { indexPath, markPath, storeBytes, storePath, type TopicContext } from '../topic-directory.ts';
 import { FINDING_SEVERITY, type Finding, type FindingCode } from './findings.ts';
@@ -29,11 +29,12 @@ export class FindingList {
     return this.#findings;
   }
 
-  noteIndex(segment: LogSegment, contents: SegmentContents, reading: SegmentReading): void {
-    const { index, unreadableIndex } = contents;
+  noteIndex(segment: LogSegment, reading: SegmentReading): void {
+    const { index, unreadableIndex } = reading.contents;
     const path = indexPath(this.#context, segment.baseOffset);
     const command = commandLine(this.#context, `recover ${this.#context.topic}`);
     if (unreadableIndex !== undefined) this.noteUnreadable(unreadableIndex.path, unreadableIndex);
+    if (index === undefined) return;
     if (index.isMissing) {
       if (unreadableIndex === undefined && reading.goodEndOffset > segment.baseOffset)
         this.add('index_missing', {

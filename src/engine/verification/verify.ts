@@ -23,7 +23,7 @@ import { halfExchanged } from '../recovery/undo.ts';
 import { markFromStores } from '../mark-from-stores.ts';
 import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from '../segment-list.ts';
 import { openSegmentReaders, type SegmentReaders } from '../recovery/segment-readers.ts';
-import type { SegmentContents, SegmentReading } from '../recovery/segment-reading.ts';
+import type { SegmentReading } from '../recovery/segment-reading.ts';
 import { listStoreBases, markPath, storePath, topicNotFound, type TopicContext } from '../topic-directory.ts';
 import { readTopicSettings } from '../topic-settings.ts';
 
@@ -287,8 +287,7 @@ class Verification {
   }
 
   #segmentDone(segment: LogSegment, reading: SegmentReading): void {
-    const contents = reading.contents as SegmentContents;
-    const { records, gaps } = contents;
+    const { records, gaps } = reading.contents;
     this.#segments.push({
       ...reportOf(segment),
       nextOffset: reading.goodEndOffset,
@@ -298,7 +297,7 @@ class Verification {
       lastTimestamp: reading.lastTimestamp,
     });
     // The index of a store that bears another's name goes with the renaming.
-    if (!this.#renamedBases.has(segment.baseOffset)) this.#findings.noteIndex(segment, contents, reading);
+    if (!this.#renamedBases.has(segment.baseOffset)) this.#findings.noteIndex(segment, reading);
     if (!segment.isActive && reading.goodEndOffset > segment.endOffset) {
       this.#overlapping.push(segment);
       this.#findings.add('overlapping_segments', {

@@ -39,7 +39,7 @@ describe('compact', () => {
     expect(scene.bytesOf(indexName(0)).length).to.equal(20 * 24);
   });
 
-  it('gives others a turn between two indexes that it looks at, so that a signal is heard', async () => {
+  it('gives others a turn between two segments that it looks at, so that a signal is heard', async () => {
     await scene.fillSegments(22);
     let turn = 0;
     let isOver = false;

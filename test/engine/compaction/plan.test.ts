@@ -25,6 +25,7 @@ function segments(...changes: (Partial<SealedSegment> & { sizeBytes?: number })[
     lastTimestamp: number * 1000 + 999,
     damage: undefined,
     isIndexFree: true,
+    isIndexComplete: true,
     ...change,
   }));
 }
