@@ -7,12 +7,16 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { consume } from '../../src/cli/consume/consume.ts';
 import { produce } from '../../src/cli/produce/produce.ts';
+import { compactTopic } from '../../src/engine/compaction/compact.ts';
 import type { FileHandle, FileSystem } from '../../src/engine/io/file-system.ts';
 import { NodeFileSystem } from '../../src/engine/io/node-file-system.ts';
 import { sharedKernel } from '../../src/engine/kernel/index.ts';
 import { WasmKernel } from '../../src/engine/kernel/wasm-kernel.ts';
 import { READ_CHUNK_BYTES } from '../../src/engine/limits.ts';
 import { scanFrames } from '../../src/engine/frame-scanner.ts';
+import { recoverTopic } from '../../src/engine/recovery/recover.ts';
+import type { TopicContext } from '../../src/engine/topic-directory.ts';
+import { verifyTopic } from '../../src/engine/verification/verify.ts';
 import { consumeRequest } from '../support/consume-request.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 import { watchCalls } from '../support/watch-calls.ts';
@@ -200,6 +204,32 @@ describe('a MiB of records', () => {
     expect(per('kernel')).to.be.below(1.2);
     expect(counts['copied'] ?? 0).to.be.below(1024);
   });
+});
+
+describe('a MiB of records, with its index', () => {
+  const scratch = new ScratchTopic();
+  const options = { dryRun: true, lockTimeoutMs: 1000 };
+
+  before(async () => {
+    await scratch.fill(4000, { segmentBytes: 8 * MEBIBYTE }, 4000);
+  });
+
+  after(() => {
+    scratch.remove();
+  });
+
+  for (const [what, look] of [
+    ['verify', (context: TopicContext) => verifyTopic(context, { quick: false, onBytes: () => undefined })],
+    ['recover', (context: TopicContext) => recoverTopic(context, { ...options, tryBitFlip: false })],
+    ['compact', (context: TopicContext) => compactTopic(context, { ...options, mergeBelowBytes: 0 })],
+  ] as const) {
+    it(`is read once by ${what}, in large pieces`, async () => {
+      const counts: Counts = {};
+      const disk = counted<FileSystem>(new NodeFileSystem({ map: false }), counts);
+      await look(scratch.context(disk));
+      expect(totalOf(counts) / (scratch.storeBytes() / MEBIBYTE)).to.be.below(15);
+    });
+  }
 });
 
 describe('one append', () => {
