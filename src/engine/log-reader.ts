@@ -296,7 +296,7 @@ export class LogReader {
     else if (cursor.position >= cursor.endPosition) cursor.endPosition = cursor.store.status().sizeBytes;
   }
 
-  /** Opens the segment that holds the next offset. Undefined where there is none, or the generation moved meanwhile. */
+  /** Opens the segment that holds the next offset. Undefined where there is none, or it is of another log by now. */
   #openSegment(): SegmentCursor | undefined {
     const baseOffset = storeHolding(this.#context, this.mark, this.#nextOffset);
     if (baseOffset === undefined || this.#nextOffset < this.mark.startOffset) return undefined;
@@ -304,8 +304,7 @@ export class LogReader {
     if (store === undefined) return undefined;
     try {
       const cursor = this.#cursorIn(store, baseOffset);
-      const generationNow = this.#mark.peek()?.generation;
-      if (generationNow === undefined || generationNow === this.mark.generation) return cursor;
+      if (this.#mark.isUnchanged()) return cursor;
     } catch (error) {
       store.close();
       throw error;
@@ -355,6 +354,10 @@ export class LogReader {
         this.#nextOffset < this.mark.startOffset;
       return hasMoved ? 'look-again' : 'missing';
     }
+    if (!this.#mark.isUnchanged()) {
+      store.close();
+      return 'look-again';
+    }
     const isActive = baseOffset === this.mark.baseOffset;
     this.#cursor = new SegmentCursor({
       kernel: this.#context.kernel,
@@ -373,6 +376,11 @@ export class LogReader {
     if (this.#cursor === undefined || cursor === undefined) return;
     const store = openStoreIfThere(this.#context, cursor.baseOffset);
     if (store === undefined) return;
+    if (!this.#mark.isUnchanged()) {
+      store.close();
+      this.#forgetCursor();
+      return;
+    }
     this.#cursor = new SegmentCursor({
       kernel: this.#context.kernel,
       store,

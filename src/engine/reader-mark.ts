@@ -72,6 +72,15 @@ export class ReaderMark {
     return undefined;
   }
 
+  /**
+   * Whether a file that was opened by name just now is one of this log: nothing was replaced since the mark was read, and
+   * the topic was not deleted. Another of the same name may have stores of the same names, whose frames check out.
+   */
+  isUnchanged(): boolean {
+    const now = this.peek();
+    return now === undefined || (now.generation === this.#value.generation && !isDeleted(now));
+  }
+
   /** Takes what the file has now, where that is sound. True when files may have been replaced: the generation moved. */
   lookAgain(): boolean {
     const now = this.peek();

@@ -17,13 +17,17 @@ import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 
 const COUNT = 12;
 
-/** The steps of a deletion, each with all before it; at last there is another topic of that name. */
-const STEPS = ['flagged', 'renamed', 'removed', 'made anew'] as const;
+/** The steps of a deletion, each with all before it; at last there is another topic of that name, of other stores or of such as these. */
+const STEPS = ['flagged', 'renamed', 'removed', 'made anew', 'made alike'] as const;
+
+const recordsOf = (letter: string): string[] =>
+  Array.from({ length: COUNT }, (_, offset) => `${offset}:`.padEnd(200, letter));
 
 describe('a topic that is deleted while somebody reads it', () => {
   let scratch: ScratchTopic;
   let before: string;
   let after: string;
+  let alike: string;
 
   beforeEach(async () => {
     scratch = new ScratchTopic();
@@ -37,6 +41,11 @@ describe('a topic that is deleted while somebody reads it', () => {
     await topic.append([Buffer.from('another life')]);
     await topic.close();
     renameSync(data.context(TOPIC).directory, after);
+    alike = join(scratch.directory, '.kept-alike');
+    const other = await scratch.open({ segmentBytes: 1024 });
+    for (const record of recordsOf('y')) await other.append([Buffer.from(record)]);
+    await other.close();
+    renameSync(data.context(TOPIC).directory, alike);
   });
 
   afterEach(() => {
@@ -56,7 +65,8 @@ describe('a topic that is deleted while somebody reads it', () => {
     renameSync(directory, deleted);
     if (step === 'renamed') return;
     rmSync(deleted, { recursive: true });
-    if (step === 'made anew') cpSync(after, directory, { recursive: true });
+    if (step === 'removed') return;
+    cpSync(step === 'made anew' ? after : alike, directory, { recursive: true });
   }
 
   /** What one reader gets from the beginning to the end, or the code of its refusal. */
@@ -77,7 +87,6 @@ describe('a topic that is deleted while somebody reads it', () => {
   for (const step of STEPS) {
     it(`is read in one life or not found, ${step} before any file that the reader opens`, async () => {
       const directory = join(scratch.directory, TOPIC);
-      const old = Array.from({ length: COUNT }, (_, offset) => `${offset}:`.padEnd(200, 'x'));
       let isReached = true;
       let at = 1;
       for (; isReached; at++) {
@@ -103,8 +112,9 @@ describe('a topic that is deleted while somebody reads it', () => {
           },
         });
         expect(await readAll(fileSystem), `${step} before open ${at}`).to.be.deep.oneOf([
-          old,
+          recordsOf('x'),
           ['another life'],
+          recordsOf('y'),
           ['topic_not_found'],
         ]);
       }
