@@ -126,7 +126,7 @@ class RangeAnswer {
       maxBytes: query.maxBytes,
     });
     const first = this.#body.hold(walk.next(PIECE_BYTES) ?? NOTHING);
-    const firstEnd = walk.nextOffset;
+    const { nextOffset: firstEnd, recordCount: firstCount } = walk;
     await this.#walkToEnd(walk);
     const headers = this.#headers(walk.nextOffset, mediaType);
     const tag = this.#entityTag({ fromOffset, nextOffset: walk.nextOffset, mediaType });
@@ -158,7 +158,13 @@ class RangeAnswer {
     this.#exchange.begin(200, headers);
     if (isDocument) await this.#body.write(head);
     await this.#body.write(isDocument ? withoutLastComma(first) : first);
-    await this.#stream({ fromOffset: firstEnd, untilOffset: walk.nextOffset, form, isDocument });
+    await this.#stream({
+      fromOffset: firstEnd,
+      untilOffset: walk.nextOffset,
+      recordCount: walk.recordCount - firstCount,
+      form,
+      isDocument,
+    });
     cutWhenStalled(this.#exchange, this.#context);
     this.#exchange.response.end(tail);
     this.#count(walk);
@@ -241,6 +247,7 @@ class RangeAnswer {
   async #stream(rest: {
     fromOffset: number;
     untilOffset: number;
+    recordCount: number;
     form: RecordTextForm;
     isDocument: boolean;
   }): Promise<void> {
@@ -258,8 +265,9 @@ class RangeAnswer {
         rest.isDocument ? this.#body.hold(COMMA, withoutLastComma(bytes)) : this.#body.hold(bytes),
       );
     }
-    // Between the two readings the log may have been damaged: an answer that is not whole must not look whole.
-    if (walk.stoppedAt !== undefined || walk.nextOffset < rest.untilOffset) throw new ClientGone();
+    // Between the two readings records may have been damaged, or taken by retention: an answer that is not whole must
+    // not look whole.
+    if (walk.recordCount !== rest.recordCount) throw new ClientGone();
   }
 
   #headers(nextOffset: number, mediaType: string): string[] {
