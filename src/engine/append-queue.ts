@@ -2,6 +2,7 @@
  * Appends that wait for the writer of one topic, in the order in which they came, and which of them go together.
  */
 import { offsetsExhausted, unexpectedOffset } from './append-errors.ts';
+import type { FastQueueError } from './errors.ts';
 import type { Kernel, Region } from './kernel/kernel.ts';
 import { MAX_BATCH_BYTES, MAX_OFFSET } from './limits.ts';
 import type { RecordSource } from './record-sources.ts';
@@ -56,7 +57,10 @@ export class AppendQueue {
     this.#pending.push(pending);
   }
 
-  /** As many as fit one batch, in order; those whose condition does not hold at `nextOffset` are refused here. */
+  /**
+   * As many as fit one batch, in order. Those whose condition does not hold at `nextOffset` are refused here; where it is
+   * the others of the batch that are in the way, the next group begins: what a refusal says must be durable.
+   */
   takeGroup(nextOffset: number): PendingAppend[] {
     const group: PendingAppend[] = [];
     let groupEnd = nextOffset;
@@ -65,13 +69,11 @@ export class AppendQueue {
     for (const next of this.#pending) {
       const isAlone = isFramed(next.source) || (group[0] !== undefined && isFramed(group[0].source));
       if (group.length > 0 && (isAlone || frameBytes + next.frameBytes > MAX_BATCH_BYTES)) break;
+      const refusal = this.#refusalOf(next, groupEnd);
+      if (refusal !== undefined && group.length > 0) break;
       takenCount += 1;
-      if (next.expectedOffset !== undefined && next.expectedOffset !== groupEnd) {
-        next.reject(unexpectedOffset(this.#context, next.expectedOffset, groupEnd));
-        continue;
-      }
-      if (groupEnd + next.source.recordCount - 1 > MAX_OFFSET - 1) {
-        next.reject(offsetsExhausted(this.#context, groupEnd));
+      if (refusal !== undefined) {
+        next.reject(refusal);
         continue;
       }
       group.push(next);
@@ -80,6 +82,13 @@ export class AppendQueue {
     }
     this.#pending.splice(0, takenCount);
     return group;
+  }
+
+  #refusalOf({ expectedOffset, source }: PendingAppend, nextOffset: number): FastQueueError | undefined {
+    if (expectedOffset !== undefined && expectedOffset !== nextOffset)
+      return unexpectedOffset(this.#context, expectedOffset, nextOffset);
+    if (nextOffset + source.recordCount > MAX_OFFSET) return offsetsExhausted(this.#context, nextOffset);
+    return undefined;
   }
 
   /** Refuses everybody who waits. */

@@ -1,9 +1,10 @@
 /** Appends that come at once: which of them go together, and what each is told. */
 import { expect } from 'chai';
 import { openDataDirectory } from '../../src/engine/data-directory.ts';
-import { FastQueueError } from '../../src/engine/errors.ts';
+import type { FastQueueError } from '../../src/engine/errors.ts';
 import { MAX_BATCH_BYTES } from '../../src/engine/limits.ts';
 import type { Topic } from '../../src/engine/topic.ts';
+import { FaultyFileSystem } from '../support/faulty-file-system.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 
 describe('appends that come at once', () => {
@@ -23,25 +24,61 @@ describe('appends that come at once', () => {
 
   const payloads = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text));
 
-  it('share a batch, each with its own offsets; a condition counts those before it and refuses one alone', async () => {
-    const outcomes = await Promise.all([
+  it('share a batch, each with its own offsets; a condition counts those before it', async () => {
+    const [first, second, third] = await Promise.all([
       topic.append(payloads('a', 'b', 'c')),
-      topic.append(payloads('refused'), { expectedOffset: 2 }).catch((error: unknown) => error),
       topic.append(payloads('d'), { expectedOffset: 4 }),
       topic.append(payloads('e', 'f')),
     ]);
-    const [first, refused, third, fourth] = outcomes;
-    expect([first, third, fourth]).to.deep.include.members([
-      { topic: TOPIC, offset: 1, lastOffset: 3, nextOffset: 4, count: 3, timestamp: first.timestamp },
-      { topic: TOPIC, offset: 4, lastOffset: 4, nextOffset: 5, count: 1, timestamp: first.timestamp },
-      { topic: TOPIC, offset: 5, lastOffset: 6, nextOffset: 7, count: 2, timestamp: first.timestamp },
+    const { timestamp } = first;
+    expect([first, second, third]).to.deep.equal([
+      { topic: TOPIC, offset: 1, lastOffset: 3, nextOffset: 4, count: 3, timestamp },
+      { topic: TOPIC, offset: 4, lastOffset: 4, nextOffset: 5, count: 1, timestamp },
+      { topic: TOPIC, offset: 5, lastOffset: 6, nextOffset: 7, count: 2, timestamp },
     ]);
-    expect(refused).to.be.instanceOf(FastQueueError);
-    expect((refused as FastQueueError).details).to.include({ expectedOffset: 2, actualOffset: 4 });
     expect(batches).to.deep.equal([{ appendCount: 3, frameBytes: 6 * 16 + 6 }]);
     expect(
       [...(await scratch.everyOffset()).values()].map((seen) => seen.split(' ')[1]).slice(1),
     ).to.deep.equal(['a', 'b', 'c', 'd', 'e', 'f']);
+  });
+
+  const refusalOf = (append: Promise<unknown>): Promise<FastQueueError | undefined> =>
+    append.then(
+      () => undefined,
+      (error: unknown) => error as FastQueueError,
+    );
+
+  it('are refused for their conditions alone, once what is in the way is durable', async () => {
+    const stored: string[] = [];
+    const [, refused, alsoRefused] = await Promise.all([
+      topic.append(payloads('a', 'b', 'c')).then(() => stored.push('first')),
+      refusalOf(topic.append(payloads('refused'), { expectedOffset: 2 })).then((error) => {
+        stored.push('refusal');
+        return error;
+      }),
+      refusalOf(topic.append(payloads('refused'), { expectedOffset: 1 })),
+      topic.append(payloads('d')),
+    ]);
+    expect(stored).to.deep.equal(['first', 'refusal']);
+    for (const error of [refused, alsoRefused]) expect(error?.details.actualOffset).to.equal(4);
+    expect(batches.map(({ appendCount }) => appendCount)).to.deep.equal([1, 1]);
+  });
+
+  it('are judged by what the log has where those before them could not be stored', async () => {
+    const fileSystem = new FaultyFileSystem();
+    const failing = await scratch.dataDirectory(fileSystem).openTopic(TOPIC, { mode: 'append' });
+    fileSystem.failNext('sync', '.store');
+    const [first, refused, , ack] = await Promise.all([
+      refusalOf(failing.append(payloads('a', 'b', 'c'))),
+      refusalOf(failing.append(payloads('refused'), { expectedOffset: 9 })),
+      // Right only because the first has failed.
+      failing.append(payloads('d'), { expectedOffset: 1 }),
+      failing.append(payloads('e')),
+    ]);
+    await failing.close();
+    expect(first?.code).to.equal('io_error');
+    expect(refused?.details.actualOffset).to.equal(1);
+    expect(ack.offset).to.equal(2);
   });
 
   it('go into more than one batch where they would not fit one', async () => {
