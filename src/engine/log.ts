@@ -80,8 +80,9 @@ export class Log {
   #lock: TopicLock;
   #segment: ActiveSegment | undefined;
   #settings: TopicSettings;
-  /** The mark as this log last saw or wrote it, under the lock. */
+  /** The mark as this log last saw or wrote it, under the lock; undefined where files may be others since. */
   #mark: HighWatermark | undefined;
+  #expectedNextOffset = 0;
   #draining: Promise<void> | undefined;
   readonly #markSync: DeferredMarkSync;
   #closed = false;
@@ -128,9 +129,9 @@ export class Log {
     });
   }
 
-  /** The mark as of the last append or catch-up of this log: a prediction of the next offset, nothing more. */
-  get lastMark(): HighWatermark {
-    return this.#mark as HighWatermark;
+  /** Where the log ended when this one last looked: what the next append will probably get, nothing more. */
+  get expectedNextOffset(): number {
+    return this.#expectedNextOffset;
   }
 
   /**
@@ -232,10 +233,11 @@ export class Log {
       // Another writer has appended, and written its index entries behind those that this one knows.
       this.#activeSegment.index.catchUp(mark.position);
     }
-    this.#mark = mark;
+    this.#note(mark);
     if (status.sizeBytes !== mark.position || isFailed(mark)) await this.#settle(hold, mark);
-    if (this.#markSync.hasFailed) await this.#markSync.repeat(hold.markFile, this.#mark);
-    return this.#mark;
+    const settled = this.#mark as HighWatermark;
+    if (this.#markSync.hasFailed) await this.#markSync.repeat(hold.markFile, settled);
+    return settled;
   }
 
   async #settle(hold: LockHold, mark: HighWatermark): Promise<void> {
@@ -247,7 +249,7 @@ export class Log {
     });
     // Another segment, or this one without its tail: what it begins with and where its index ends may be others now.
     await this.#openSegment(hold, settled);
-    this.#mark = settled;
+    this.#note(settled);
   }
 
   async #openSegment({ markFile }: LockHold, mark: HighWatermark): Promise<void> {
@@ -261,6 +263,11 @@ export class Log {
     );
     await context.fileSystem.syncDirectory(context.directory);
     await syncDirectoriesAbove(context);
+  }
+
+  #note(mark: HighWatermark): void {
+    this.#mark = mark;
+    this.#expectedNextOffset = mark.nextOffset;
   }
 
   #forgetSegment(): void {
@@ -411,7 +418,7 @@ export class Log {
     } catch (error) {
       throw markNotWritten(this.#context, error);
     }
-    this.#mark = mark;
+    this.#note(mark);
     this.#markSync.schedule();
   }
 
@@ -437,10 +444,10 @@ export class Log {
     this.#segment = created;
     const rolled = { ...mark, baseOffset: mark.nextOffset, position: 0 };
     writeMark(hold.markFile, rolled);
-    this.#mark = rolled;
+    this.#note(rolled);
     await hold.markFile.datasync();
     this.#settings = this.#options.readSettings();
-    this.#mark = await this.#options.afterRoll(hold, rolled);
+    this.#note(await this.#options.afterRoll(hold, rolled));
   }
 
   #warn(sentence: string, error: unknown): void {
@@ -450,7 +457,7 @@ export class Log {
 
 /**
  * The first batch of a segment carries the clock, every other never goes back. A batch framed ahead keeps its own stamp
- * where that is as good.
+ * where that is as good; behind a later record it is not, in a new segment either: no clock was set back.
  */
 function timestampFor(
   mark: HighWatermark,
@@ -460,7 +467,8 @@ function timestampFor(
   const earliest = mark.position === 0 ? -Infinity : mark.timestamp;
   if (source !== undefined && isFramed(source)) {
     const { timestamp } = source;
-    if (timestamp >= earliest && timestamp <= clock && clock - timestamp <= FRAMED_AHEAD_MS) return timestamp;
+    const isFresh = timestamp <= clock && clock - timestamp <= FRAMED_AHEAD_MS;
+    if (isFresh && timestamp >= mark.timestamp) return timestamp;
   }
   return Math.max(clock, earliest);
 }

@@ -117,7 +117,7 @@ export class Topic {
 
   /** What the next append will probably get: exact unless another writer comes in between. Append mode only. */
   get expectedNextOffset(): number {
-    return this.#writer.lastMark.nextOffset;
+    return this.#writer.expectedNextOffset;
   }
 
   /**

@@ -3,6 +3,7 @@
  */
 import { expect } from 'chai';
 import { readdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { FramedBatch } from '../../src/engine/append-queue.ts';
 import { NodeFileSystem } from '../../src/engine/io/node-file-system.ts';
 import { createKernel, KERNEL_INPUT, KERNEL_OUTPUT } from '../../src/engine/kernel/index.ts';
@@ -38,6 +39,43 @@ describe('Topic.appendFramed', () => {
 
   afterEach(() => {
     scratch.remove();
+  });
+
+  it('goes not back in time where it begins a segment, though it was framed before what came last', async () => {
+    const topic = await scratch.open({ segmentBytes: 1024 });
+    const framed = framedBatch();
+    while (Date.now() <= framed.timestamp) await delay(1);
+    const before = await topic.append([Buffer.alloc(1000)]);
+    const ack = await topic.appendFramed(framed);
+    await topic.close();
+    expect(scratch.files('.store').length).to.equal(2);
+    expect(before.timestamp).to.be.greaterThan(framed.timestamp);
+    expect(ack.timestamp).to.be.at.least(before.timestamp);
+  });
+
+  it('knows what the next append will probably get while the log is opened anew, and when it could not be', async () => {
+    const topic = await scratch.open();
+    await topic.append([Buffer.from('one'), Buffer.from('two')]);
+    const seen = new Set<number>();
+    const look = (): void => {
+      seen.add(topic.expectedNextOffset);
+    };
+    const looking = setInterval(look, 0);
+    for (const segmentBytes of [1024 ** 2, 1024 ** 3]) {
+      const changed = topic.changeSettings({ segmentBytes });
+      look();
+      await changed;
+      look();
+      const appended = topic.append([]).catch(() => undefined);
+      look();
+      await appended;
+    }
+    await scratch.dataDirectory().deleteTopic(TOPIC);
+    await topic.append([Buffer.from('three')]).catch(() => undefined);
+    look();
+    clearInterval(looking);
+    await topic.close();
+    expect([...seen]).to.deep.equal([2]);
   });
 
   it('stores all of a batch or nothing, at whichever change the disk fails or the process ends', async () => {
