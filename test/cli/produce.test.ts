@@ -104,6 +104,19 @@ describe('produce', () => {
     expect((await ended).stdout.toString()).to.equal('0..0\n1..1\n');
   });
 
+  it('stores the lines behind one that came in pieces and is larger than a batch, with the input still open', async () => {
+    const child = sandbox.start(['produce', 't', '--ack', 'offset', '--batch-bytes', '1k']);
+    const ended = outcomeOf(child);
+    const beginning = 'x'.repeat(3000);
+    child.stdin.write(`a\n${beginning}`);
+    await seen(child.stdout, '0..0\n');
+    child.stdin.write('y\nb\nc\n');
+    await seen(child.stdout, '2..3\n');
+    child.stdin.end();
+    expect((await ended).status).to.equal(0);
+    expect(payloads('t')).to.deep.equal(hex('a', `${beginning}y`, 'b', 'c'));
+  });
+
   it('gathers what comes within the linger time', async () => {
     const child = sandbox.start(['produce', 't', '--ack', 'offset', '--linger', '1h']);
     const ended = outcomeOf(child);

@@ -160,7 +160,8 @@ export class Pump {
     if (this.#searchedTo <= this.#start || byteCount > maxRecordBytes) return true;
     const from = Math.max(this.#start, this.#searchedTo - framing.delimiter.length + 1);
     const found = kernel.memory.subarray(0, this.#end).indexOf(framing.delimiter, from);
-    this.#searchedTo = this.#end;
+    // Where the batch has no room for it, it is asked for again; once it is framed, what stands behind it is unsearched.
+    this.#searchedTo = found === -1 ? this.#end : found;
     return found !== -1;
   }
 
