@@ -229,6 +229,17 @@ describe('produce', () => {
     });
   }
 
+  it('takes a line of JSON that a signal cuts off for unfinished, not for malformed', async () => {
+    const child = sandbox.start(['produce', 't', '-i', 'json', '--ack', 'offset']);
+    const ended = outcomeOf(child);
+    child.stdin.write('{"payload":"a"}\n{"payl');
+    await seen(child.stdout, '0..0\n');
+    child.kill('SIGTERM');
+    const { status, stderr } = await ended;
+    expect(stderr).to.equal('stored 1 record, offsets 0..0, synced; next input byte 16\n');
+    expect(status).to.equal(143);
+  });
+
   it('is ended by a signal while it waits for a topic that somebody else holds', async () => {
     await sandbox.run(['produce', 't'], { input: 'a\n' });
     const mark = new NodeFileSystem().open(join(sandbox.dataDirectory, 't', 'high-watermark'), 'update');

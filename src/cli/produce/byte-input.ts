@@ -25,6 +25,8 @@ export interface ByteInput {
   read(target: Buffer): number | Promise<number>;
   /** Ends a read that is waiting, and all that follow, with 0. */
   stop(): void;
+  /** True once `stop` was called: a 0 is not the end of the input then, and may stand in the middle of a record. */
+  readonly isStopped: boolean;
   /** Closing twice is allowed and does nothing. */
   close(): void;
 }
@@ -62,8 +64,8 @@ export function directoryRefusal(name: string): FastQueueError {
 class FileInput implements ByteInput {
   readonly path: string | undefined;
   readonly isImmediate = true;
+  isStopped = false;
   readonly #descriptor: number;
-  #isStopped = false;
   #isClosed = false;
 
   constructor(path: string | undefined, descriptor: number) {
@@ -72,7 +74,7 @@ class FileInput implements ByteInput {
   }
 
   read(target: Buffer): number {
-    if (this.#isStopped) return 0;
+    if (this.isStopped) return 0;
     try {
       return readSync(this.#descriptor, target);
     } catch (error) {
@@ -81,7 +83,7 @@ class FileInput implements ByteInput {
   }
 
   stop(): void {
-    this.#isStopped = true;
+    this.isStopped = true;
   }
 
   close(): void {
@@ -93,6 +95,7 @@ class FileInput implements ByteInput {
 class StreamInput implements ByteInput {
   readonly path: string | undefined;
   readonly isImmediate = false;
+  isStopped = false;
   readonly #stream: Socket;
   /** Undefined for a terminal, which is not ours to read from directly. */
   readonly #descriptor: number | undefined;
@@ -157,6 +160,7 @@ class StreamInput implements ByteInput {
   }
 
   stop(): void {
+    this.isStopped = true;
     this.#pending = this.#pending.subarray(0, 0);
     this.#end();
   }
@@ -223,6 +227,9 @@ export function countInput(
   return {
     path: input.path,
     isImmediate: input.isImmediate,
+    get isStopped() {
+      return input.isStopped;
+    },
     read: (target) => {
       const reading = input.read(target);
       return teeTo === undefined && typeof reading === 'number' ? count(reading) : copy(target, reading);

@@ -108,6 +108,8 @@ export class JsonLines {
     const byteCount = await this.#input.read(this.#buffer.subarray(this.#end));
     if (byteCount === 0) this.#hasEnded = true;
     this.#end += byteCount;
+    // Reading was stopped in the middle of a line, which is not the last one: the rest of it has not come.
+    if (this.#hasEnded && this.#input.isStopped) this.#end = this.#start;
   }
 
   /** Undefined for a line that carries no record: an empty one, or a gap. */
