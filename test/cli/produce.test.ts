@@ -229,6 +229,20 @@ describe('produce', () => {
     });
   }
 
+  for (const [what, line] of [
+    ['an empty line', ''],
+    ['a gap', '{"type":"gap"}'],
+  ] as const) {
+    it(`stores JSON before ${what} without waiting for what comes behind that`, async () => {
+      const child = sandbox.start(['produce', 't', '-i', 'json', '--ack', 'offset']);
+      const ended = outcomeOf(child);
+      child.stdin.write(`{"payload":"a"}\n{"payload":"b"}\n${line}\n`);
+      await seen(child.stdout, '0..1\n');
+      child.kill('SIGTERM');
+      expect((await ended).stderr).to.include('stored 2 records, offsets 0..1, synced; next input byte 32\n');
+    });
+  }
+
   it('takes a line of JSON that a signal cuts off for unfinished, not for malformed', async () => {
     const child = sandbox.start(['produce', 't', '-i', 'json', '--ack', 'offset']);
     const ended = outcomeOf(child);

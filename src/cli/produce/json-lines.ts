@@ -53,23 +53,26 @@ export class JsonLines {
    * @throws FastQueueError `malformed_input` naming line and byte, `record_too_large`
    */
   async peek(): Promise<JsonRecord | undefined> {
+    for (;;) {
+      const next = this.peekAtHand();
+      if (next !== undefined || this.#hasEnded) return next;
+      await this.#fill();
+    }
+  }
+
+  /** As `peek`, but undefined also where input would have to be waited for. */
+  peekAtHand(): JsonRecord | undefined {
     while (this.#next === undefined) {
       const line = this.#takeLine();
-      if (line !== undefined) this.#next = this.#decode(line);
-      else if (this.#hasEnded) return undefined;
-      else await this.#fill();
+      if (line === undefined) return undefined;
+      this.#next = this.#decode(line);
     }
     return this.#next;
   }
 
-  /** Goes on behind the record that `peek` returned. */
+  /** Goes on behind the record that was peeked at. */
   advance(): void {
     this.#next = undefined;
-  }
-
-  /** True when `peek` would answer without waiting for input. */
-  get hasNextAtHand(): boolean {
-    return this.#next !== undefined || this.#findNewline() !== -1;
   }
 
   #findNewline(): number {

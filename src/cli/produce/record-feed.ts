@@ -130,7 +130,8 @@ class JsonFeed implements RecordFeed {
     for (;;) {
       let next;
       try {
-        next = await this.#lines.peek();
+        // What is there is delivered before more is waited for.
+        next = end === 0 ? await this.#lines.peek() : this.#lines.peekAtHand();
       } catch (error) {
         // The records before it are delivered first: they are good, and are stored.
         if (end === 0) throw error;
@@ -142,8 +143,6 @@ class JsonFeed implements RecordFeed {
       end += next.payload.copy(window, end);
       this.#ends.push(next.endByte);
       this.#lines.advance();
-      // What is there is delivered before more is waited for.
-      if (!this.#lines.hasNextAtHand) return end;
     }
   }
 
