@@ -4,6 +4,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { produce, type ProduceRequest } from '../../src/cli/produce/produce.ts';
+import { openDataDirectory } from '../../src/engine/data-directory.ts';
 import { NodeFileSystem } from '../../src/engine/io/node-file-system.ts';
 import { opened, outcomeOf, Sandbox, seen } from './fastqueue.ts';
 
@@ -253,6 +255,46 @@ describe('produce', () => {
     expect(stderr).to.equal('stored 1 record, offsets 0..0, synced; next input byte 16\n');
     expect(status).to.equal(143);
   });
+
+  const cutOffInputs: [ProduceRequest['format'], string, number, number][] = [
+    ['lines', 'a\nb\nunfinished', 2, 4],
+    ['json', '{"payload":"a"}\n{"payload":"b"}\n{"payl', 2, 32],
+    ['len32be', '\0\0\0\x01a\0\0\0\x01b\0\0\0\x09unfin', 2, 10],
+    ['raw', 'unfinished', 0, 0],
+  ];
+  for (const [format, input, recordCount, byte] of cutOffInputs) {
+    it(`stores what was read completely as ${format} when the signal comes while --tee is writing it`, async () => {
+      const file = join(sandbox.directory, 'input');
+      writeFileSync(file, input);
+      const stop = new AbortController();
+      const report = await produce({
+        dataDirectory: openDataDirectory(sandbox.dataDirectory, { map: false }),
+        topic: 't',
+        files: [file],
+        format,
+        delimiter: Buffer.from('\n'),
+        batchBytes: 1024,
+        lingerMs: 0,
+        maxRecordBytes: 1024,
+        expectedOffset: undefined,
+        create: {},
+        teeTo: {
+          isClosed: false,
+          isSynchronous: true,
+          write: () => {
+            stop.abort();
+            return Promise.resolve();
+          },
+        },
+        onAck: () => Promise.resolve(),
+        progress: { doneBytes: 0, totalBytes: undefined },
+        listenForStop: () => stop.signal,
+      });
+      expect(report.failure).to.equal(undefined);
+      expect(report.inputPosition.byte).to.equal(byte);
+      expect(payloads('t')).to.deep.equal(hex('a', 'b').slice(0, recordCount));
+    });
+  }
 
   it('is ended by a signal while it waits for a topic that somebody else holds', async () => {
     await sandbox.run(['produce', 't'], { input: 'a\n' });

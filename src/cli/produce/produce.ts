@@ -125,7 +125,7 @@ async function produceTo(topic: Topic, request: ProduceRequest): Promise<Produce
     onFailure: stopReading,
     start: beginning(request).inputPosition,
   });
-  const pump = new Pump({ ...request, kernel, writer, signal });
+  const pump = new Pump({ ...request, kernel, writer });
   const onGap = (): void => {
     gapCount += 1;
   };

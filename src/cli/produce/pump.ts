@@ -17,8 +17,6 @@ export interface PumpOptions {
   readonly writer: BatchWriter;
   readonly batchBytes: number;
   readonly maxRecordBytes: number;
-  /** Once aborted, no more is read; what had been read completely is still framed. */
-  readonly signal: AbortSignal;
 }
 
 const LENGTH_BYTES = 4;
@@ -43,7 +41,8 @@ export class Pump {
   }
 
   /**
-   * Frames everything that the feed has. Returns early, without an error, once the writer has failed or the signal came.
+   * Frames everything that the feed has. Returns early, without an error, once the writer has failed or the input was
+   * stopped; what had been read completely by then is framed.
    *
    * @throws FastQueueError `record_too_large`, `malformed_input`, naming record and byte; errors of the input
    */
@@ -52,20 +51,15 @@ export class Pump {
     this.#start = this.#end = this.#searchedTo = KERNEL_INPUT.start;
     for (let isFinal = false; !writer.hasFailed;) {
       await this.#frameAll(feed, isFinal);
-      if (isFinal || this.#isStopped()) return;
+      if (isFinal || feed.input.isStopped) return;
       this.#makeRoom();
       const reading = feed.read(this.#window(feed));
       // There is nothing at the moment: what is framed is stored rather than kept waiting.
       if (typeof reading !== 'number' && !feed.input.isImmediate) writer.pause();
       const byteCount = await reading;
-      if (this.#isStopped()) return;
       this.#end += byteCount;
-      isFinal = byteCount === 0;
+      isFinal = byteCount === 0 && !feed.input.isStopped;
     }
-  }
-
-  #isStopped(): boolean {
-    return this.#options.signal.aborted;
   }
 
   /** Frames until the input memory holds less than one record, storing batches as they fill up. */

@@ -97,6 +97,8 @@ class WholeFeed implements RecordFeed {
         );
       }
     }
+    // Reading was stopped inside the record.
+    if (this.input.isStopped) return 0;
     this.#isDelivered = true;
     window.writeUInt32BE(this.#payloadBytes, 0);
     return LENGTH_BYTES + this.#payloadBytes;
