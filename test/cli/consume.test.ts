@@ -115,7 +115,7 @@ describe('consume', () => {
       consumeRequest({
         dataDirectory: openDataDirectory(sandbox.dataDirectory),
         topic: 'long',
-        form: { formatter: ({ payload }) => [payload] },
+        form: { formatter: [({ payload }) => payload] },
         output: {
           isClosed: false,
           isSynchronous: true,

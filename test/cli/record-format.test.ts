@@ -46,6 +46,24 @@ describe('record formats', () => {
     );
   });
 
+  describe('of a record whose JSON is six times its 32 MiB', () => {
+    const large = { ...record, payload: Buffer.alloc(32 * 1024 * 1024, 1) };
+    const once = large.payload.length * '\\u0001'.length + 2;
+
+    it('write it more often than a string could hold it', () => {
+      const formatted = format('%s{json}%o%s{json}%s{json}', large);
+      expect(formatted.length).to.equal(3 * once + 2);
+      expect(formatted.toString('latin1', once - 7, once + 9)).to.equal('\\u0001"42"\\u0001');
+    });
+
+    it('refuse more than 1 GiB with a sentence that names the offset, however often it is asked for', () => {
+      expect(() => format('%s{json}'.repeat(100), record, large)).to.throw(
+        FastQueueError,
+        /offset 42, .* 1 GiB/,
+      );
+    });
+  });
+
   it('writes a timestamp that no calendar can show as its number', () => {
     expect(format('%T{iso}', { ...record, timestamp: 8.7e15 }).toString()).to.equal('8700000000000000');
   });

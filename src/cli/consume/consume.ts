@@ -335,11 +335,15 @@ const stretchOf = ({ bytes, recordCount, nextOffset }: BytesStep): Stretch => ({
 function framingFormatter(framing: PayloadFraming): RecordFormatter {
   if (framing !== 'len32be') {
     const delimiter = Buffer.from(framing.delimiter);
-    return ({ payload }) => [payload, delimiter];
+    return [payloadOf, () => delimiter];
   }
-  return ({ payload }) => {
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(payload.length);
-    return [length, payload];
-  };
+  return [lengthOf, payloadOf];
+}
+
+const payloadOf = ({ payload }: { payload: Buffer }): Buffer => payload;
+
+function lengthOf({ payload }: { payload: Buffer }): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(payload.length);
+  return length;
 }

@@ -14,10 +14,17 @@ export interface FormattedRecord {
   readonly payload: Buffer;
 }
 
-/** What is written for one record: pieces of text and of bytes, in order. */
-export type RecordFormatter = (record: FormattedRecord) => readonly (Buffer | string)[];
-
+/** Makes one piece, of text or of bytes, of what is written for a record. */
 type Part = (record: FormattedRecord) => Buffer | string;
+
+/** What is written for one record: its pieces, in order. */
+export type RecordFormatter = readonly Part[];
+
+/** So much text is turned into bytes at once. A string can hold two pieces of JSON that are as large as they get, not three. */
+const TEXT_CHARACTERS = 1024 * 1024;
+
+/** It is all in memory, more than once, before it is written. */
+const MAX_FORMATTED_BYTES = 1024 * 1024 * 1024;
 
 const TOKENS: Readonly<Record<string, Readonly<Record<string, Part>>>> = {
   s: {
@@ -48,7 +55,7 @@ export function parseRecordFormat(format: string): RecordFormatter {
     parts.push(part);
     at = percent + source.length;
   }
-  return (record) => parts.map((part) => part(record));
+  return parts;
 }
 
 /** The token at `at`, which is a percent sign: its text and what it writes. */
@@ -74,25 +81,47 @@ function readToken(format: string, at: number): [string, Part] {
   return [`%${letter}${braces?.[0] ?? ''}`, part];
 }
 
-/** The records' pieces as one stretch of bytes. Text is turned into bytes once for many records, not for each. */
+/**
+ * The records' pieces as one stretch of bytes. Text is turned into bytes once for many records, not for each.
+ *
+ * @throws FastQueueError `record_too_large` for more than 1 GiB
+ */
 export function formatRecords(records: readonly FormattedRecord[], formatter: RecordFormatter): Buffer {
   const chunks: Buffer[] = [];
   let text: string[] = [];
+  let textLength = 0;
+  let byteCount = 0;
+  const add = (bytes: Buffer): void => {
+    chunks.push(bytes);
+    byteCount += bytes.length;
+  };
   const endText = (): void => {
-    if (text.length > 0) chunks.push(Buffer.from(text.join('')));
+    if (text.length > 0) add(Buffer.from(text.join('')));
     text = [];
+    textLength = 0;
   };
   for (const record of records) {
-    for (const piece of formatter(record)) {
+    for (const part of formatter) {
+      const piece = part(record);
       if (typeof piece === 'string') {
         text.push(piece);
+        textLength += piece.length;
+        if (textLength > TEXT_CHARACTERS) endText();
       } else {
         endText();
-        chunks.push(piece);
+        add(piece);
       }
+      if (byteCount > MAX_FORMATTED_BYTES) throw tooLarge(record);
     }
   }
   endText();
   const [only] = chunks;
   return chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks);
+}
+
+function tooLarge({ offset, payload }: FormattedRecord): FastQueueError {
+  return new FastQueueError(
+    'record_too_large',
+    `The record at offset ${offset}, of ${payload.length} bytes, comes to more than 1 GiB in this format: ask for its payload fewer times.`,
+  );
 }
