@@ -17,7 +17,7 @@ import { JSON_MEDIA_TYPE, NDJSON_MEDIA_TYPE, RECORDS_MEDIA_TYPE } from './media-
 import { mediaTypeOf } from './negotiation.ts';
 import { parseQuery } from './query.ts';
 import { parseRecords } from './records-document.ts';
-import { refuseEncoded, type RequestBody } from './request-body.ts';
+import { refuseEncoded, wholeOf, type RequestBody } from './request-body.ts';
 import type { ServerContext } from './server-context.ts';
 
 export async function publish(context: ServerContext, exchange: Exchange, name: string): Promise<void> {
@@ -86,11 +86,6 @@ function appendSource(
 ): Promise<Ack> {
   refuseUnfit(name, source);
   return context.topics.append(name, (topic) => topic.appendSource(source, condition), condition);
-}
-
-function wholeOf({ chunks }: RequestBody): Buffer {
-  const [first] = chunks;
-  return chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
 }
 
 function conditionOf(header: string | string[] | undefined): AppendOptions {

@@ -10,10 +10,16 @@ import { BODIES_BYTES, LINGER_MS, SMALL_BODY_BYTES } from './limits.ts';
 
 export interface RequestBody {
   /** In order. */
-  readonly chunks: readonly Buffer[];
+  readonly chunks: Buffer[];
   readonly byteCount: number;
   /** To be called once the chunks are no longer needed. Calling it twice does nothing. */
   release(): void;
+}
+
+/** In one piece, which takes the place of the chunks: large bodies are not held twice. */
+export function wholeOf({ chunks }: RequestBody): Buffer {
+  if (chunks.length !== 1) chunks.splice(0, chunks.length, Buffer.concat(chunks));
+  return chunks[0] as Buffer;
 }
 
 interface Waiter {

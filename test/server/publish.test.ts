@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { ErrorCode } from '../../src/engine/errors.ts';
+import { NodeFileSystem } from '../../src/engine/io/node-file-system.ts';
 import { Sandbox } from '../cli/fastqueue.ts';
 import { readTopicFiles } from '../support/log-files.ts';
 import { expectProblem } from './answers.ts';
@@ -362,6 +363,52 @@ describe('POST beyond what a batch may hold', () => {
     const mixed = await server.publishLines('t', oversizedLine);
     expect(mixed.status).to.equal(413);
     expect(readTopicFiles(join(sandbox.dataDirectory, 't'))).to.have.length(1);
+  });
+});
+
+describe('POST of many lines', () => {
+  const { sandbox, server } = Server.forAll(['--lock-timeout', '1s']);
+  const COUNT = 1000;
+  const lines = (name: string): string =>
+    Array.from({ length: COUNT }, (_, number) => `${name} ${number}`.padEnd(99, '.')).join('\n');
+
+  it('gives every one of many bodies at once its own offsets, next to each other', async () => {
+    const topics = ['a', 'b'];
+    for (const topic of topics) await server.publish(topic, 'first');
+    const names = Array.from({ length: 8 }, (_, number) => `body ${number}`);
+    const answers = await Promise.all(
+      names.map((name, number) => server.publishLines(topics[number % 2]!, lines(name))),
+    );
+    const stored = new Map(
+      topics.map((topic) => [
+        topic,
+        readTopicFiles(join(sandbox.dataDirectory, topic)).map(({ payload }) => payload.toString()),
+      ]),
+    );
+    for (const records of stored.values()) expect(records).to.have.length(1 + 4 * COUNT);
+    answers.forEach(({ status, json }, number) => {
+      expect(status).to.equal(201);
+      const offset = json['offset'] as number;
+      const records = stored.get(json['topic'] as string)!.slice(offset, offset + COUNT);
+      expect(records.join('\n')).to.equal(lines(names[number]!));
+    });
+  });
+
+  it('waits for no other topic that another process holds, and for its own no longer than for one lock', async () => {
+    for (const topic of ['held', 'free']) await server.publish(topic, 'first');
+    const mark = join(sandbox.dataDirectory, 'held', 'high-watermark');
+    const file = new NodeFileSystem({ map: false }).open(mark, 'update');
+    expect(file.tryLock()).to.equal(true);
+    const begun = performance.now();
+    const answered: string[] = [];
+    const post = async (topic: string): Promise<void> => {
+      const { status } = await server.publishLines(topic, lines(topic));
+      answered.push(`${topic} ${status}`);
+    };
+    await Promise.all(['held', 'held', 'held', 'held', 'free'].map(post));
+    file.close();
+    expect(answered).to.deep.equal(['free 201', 'held 503', 'held 503', 'held 503', 'held 503']);
+    expect(performance.now() - begun).to.be.lessThan(3000);
   });
 });
 

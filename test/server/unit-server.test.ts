@@ -10,7 +10,6 @@ import { MAX_BATCH_BYTES } from '../../src/engine/limits.ts';
 import { Maintenance } from '../../src/server/maintenance.ts';
 import { Metrics } from '../../src/server/metrics.ts';
 import { PieceWriter } from '../../src/server/flow.ts';
-import { OneAtATime } from '../../src/server/one-at-a-time.ts';
 import { FastQueueServer, type ServerOptions } from '../../src/server/server.ts';
 import { TopicCache } from '../../src/server/topic-cache.ts';
 import type { Topic } from '../../src/engine/topic.ts';
@@ -115,28 +114,6 @@ describe('TopicCache', () => {
     scratch.remove();
     expect(offsets).to.deep.equal([0, 0, 1, 0, 2, 1]);
     expect(opened.size, 'b was closed for c, and c for b').to.equal(4);
-  });
-});
-
-describe('OneAtATime', () => {
-  it('begins nothing before what came before has ended, well or not', async () => {
-    const turns = new OneAtATime();
-    const events: string[] = [];
-    const work = (name: string, end: () => void) => async (): Promise<void> => {
-      events.push(`${name} begins`);
-      await new Promise(setImmediate);
-      events.push(`${name} ends`);
-      end();
-    };
-    const failed = turns.run(
-      work('first', () => {
-        throw new Error('no');
-      }),
-    );
-    const second = turns.run(work('second', () => undefined));
-    expect(await failed.catch((error: unknown) => String(error))).to.equal('Error: no');
-    await second;
-    expect(events).to.deep.equal(['first begins', 'first ends', 'second begins', 'second ends']);
   });
 });
 
