@@ -59,9 +59,10 @@ interface Publication {
 function append(context: ServerContext, publication: Publication): Promise<Ack> {
   const { name, body, condition, mediaType } = publication;
   switch (mediaType) {
-    case NDJSON_MEDIA_TYPE: {
-      // A few lines share a batch with what others post; many are framed at once and go alone.
-      if (body.byteCount > SMALL_BODY_BYTES) {
+    case NDJSON_MEDIA_TYPE:
+      // A few lines share a batch with what others post; many are framed at once and go alone. Whether they fit is seen only
+      // then: where it may yet come to making a topic, they are looked at first.
+      if (body.byteCount > SMALL_BODY_BYTES && context.topics.isOpen(name)) {
         return context.topics.append(
           name,
           (topic) => context.lines.append(topic, body, condition),
@@ -69,7 +70,6 @@ function append(context: ServerContext, publication: Publication): Promise<Ack> 
         );
       }
       return appendSource(context, publication, new LinesSource(wholeOf(body)));
-    }
     case RECORDS_MEDIA_TYPE:
       return parseRecords(wholeOf(body)).then((source) => appendSource(context, publication, source));
     case undefined:

@@ -56,6 +56,11 @@ export class TopicCache {
     return this.#appendTo(this.#open.get(name) ?? this.#openTopic(name, condition), run);
   }
 
+  /** Whether there is a topic of that name, open for append, so that none has to be made. */
+  isOpen(name: string): boolean {
+    return this.#open.get(name)?.topic !== undefined;
+  }
+
   async #appendTo(entry: OpenTopic, run: (topic: Topic) => Promise<Ack>): Promise<Ack> {
     entry.lastUse = ++this.#useCount;
     entry.appendCount += 1;

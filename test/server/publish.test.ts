@@ -364,6 +364,14 @@ describe('POST beyond what a batch may hold', () => {
     expect(mixed.status).to.equal(413);
     expect(readTopicFiles(join(sandbox.dataDirectory, 't'))).to.have.length(1);
   });
+
+  it('makes no topic for many lines that no topic could take', async () => {
+    const tooMany = Buffer.alloc(3 * 1024 * 1024, '\n');
+    expectProblem(await server.publishLines('unknown', tooMany), 413, 'batch_too_large');
+    const tooLong = Buffer.concat([Buffer.from('a\n'), Buffer.alloc(32 * 1024 * 1024 - 8, 'x')]);
+    expectProblem(await server.publishLines('unknown', tooLong), 413, 'record_too_large');
+    expectProblem(await server.get('/topics/unknown'), 404, 'topic_not_found');
+  });
 });
 
 describe('POST of many lines', () => {
