@@ -176,9 +176,10 @@ class RangeAnswer {
     const step = this.#reader.read({ maxBytes: 1, maxRecords: 1, untilOffset: range.untilOffset });
     if (step.type === 'gap') throw gapMet(topic.name, { offset: step.offset, next: this.#reader.nextOffset });
     const [record] = step.type === 'records' ? step.records : [];
-    const headers = this.#headers(this.#reader.nextOffset, OCTETS_MEDIA_TYPE);
+    const isTooLate = record !== undefined && record.timestamp >= (range.untilTimestamp ?? Infinity);
+    const headers = this.#headers(isTooLate ? record.offset : this.#reader.nextOffset, OCTETS_MEDIA_TYPE);
     headers.push('Content-Type', OCTETS_MEDIA_TYPE);
-    if (record === undefined) {
+    if (record === undefined || isTooLate) {
       // An empty record has an offset and a time; no record has neither.
       this.#exchange.send(200, headers, NOTHING);
       return;

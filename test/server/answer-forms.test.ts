@@ -1,6 +1,15 @@
 /** GET /topics/{topic}/messages: in which form the records come, and with which headers. */
 import { expect } from 'chai';
-import { messagesOf, expectProblem, NDJSON, nextPath, OCTETS, offsetHeaders, offsetsOf } from './answers.ts';
+import {
+  expectProblem,
+  messagesOf,
+  NDJSON,
+  nextPath,
+  OCTETS,
+  offsetHeaders,
+  offsetsOf,
+  type Message,
+} from './answers.ts';
 import { Server, type Json, type Answer } from './serving.ts';
 
 describe('an answer of GET /topics/{topic}/messages', () => {
@@ -107,6 +116,22 @@ describe('an answer of GET /topics/{topic}/messages', () => {
       expect(ofRecord, asked).to.have.length(asked === path ? 2 : 0);
       const head = await server.request('HEAD', asked, { headers: OCTETS });
       expect([head.status, head.headers['content-length']], asked).to.deep.equal([200, '0']);
+    }
+  });
+
+  it('ends as octet-stream, too, before the time that is asked for as the end', async () => {
+    const [, { timestamp }] = messagesOf(await messages('?limit=2')) as [Message, Message];
+    for (const { time, payload, next } of [
+      { time: timestamp, payload: '', next: 1 },
+      { time: timestamp + 1, payload: 'r1', next: 2 },
+    ]) {
+      const query = `?offset=1:@${time}&limit=1`;
+      const [octets, document] = [await messages(query, OCTETS), await messages(query)];
+      expect([octets.status, octets.body.toString()]).to.deep.equal([200, payload]);
+      expect('fastqueue-offset' in octets.headers).to.equal(payload !== '');
+      expect(offsetHeaders(octets))
+        .to.deep.equal(offsetHeaders(document))
+        .and.include({ next: `${next}` });
     }
   });
 
