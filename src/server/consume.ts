@@ -200,7 +200,9 @@ class RangeAnswer {
     const payload = Buffer.from(record.payload);
     cutWhenStalled(this.#exchange, this.#context);
     this.#exchange.send(200, headers, payload);
-    this.#context.metrics.countOut(topic.name, { recordCount: 1, byteCount: payload.length });
+    if (!this.#exchange.isHead) {
+      this.#context.metrics.countOut(topic.name, { recordCount: 1, byteCount: payload.length });
+    }
   }
 
   async #walkToEnd(walk: RangeWalk): Promise<void> {

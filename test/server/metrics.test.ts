@@ -165,6 +165,7 @@ describe('GET /metrics', () => {
     const { headers } = await server.get(`${path}?limit=2`);
     await server.get(`${path}?limit=2`, { 'if-none-match': headers.etag as string });
     await server.request('HEAD', path);
+    await server.request('HEAD', `${path}?limit=1`, { headers: { accept: 'application/octet-stream' } });
     const stream = await EventStream.open(server, path);
     await stream.take(3);
     stream.close();
