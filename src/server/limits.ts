@@ -36,6 +36,9 @@ export const MAINTENANCE_INTERVAL_MS = 60_000;
 /** Topics that are open for append at once: each holds a few descriptors. */
 export const MAX_OPEN_TOPICS = 128;
 
+/** A post opens its topic anew where that was deleted meanwhile: so often, and then the client may try again. */
+export const MAX_APPEND_ATTEMPTS = 5;
+
 /** Bodies up to this size are read at once; connections are limited in number. */
 export const SMALL_BODY_BYTES = 64 * 1024;
 

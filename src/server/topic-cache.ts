@@ -9,7 +9,7 @@ import {
   type DataDirectory,
   type Topic,
 } from '../engine/index.ts';
-import { MAX_OPEN_TOPICS } from './limits.ts';
+import { MAX_APPEND_ATTEMPTS, MAX_OPEN_TOPICS } from './limits.ts';
 
 interface OpenTopic {
   readonly opening: Promise<Topic>;
@@ -36,24 +36,30 @@ export class TopicCache {
   /**
    * Appends to the topic of that name, making it if there is none and that is allowed.
    *
-   * @param run may be called twice: once more where the topic was deleted meanwhile
+   * @param run called once more each time that the topic was deleted meanwhile
    * @param condition that `run` goes by
-   * @throws FastQueueError whatever opening and appending throw
+   * @throws FastQueueError whatever opening and appending throw; `closed` where the topic is deleted again and again
    */
   async append(
     name: string,
     run: (topic: Topic) => Promise<Ack>,
     condition: AppendOptions = {},
   ): Promise<Ack> {
-    const entry = this.#open.get(name) ?? this.#openTopic(name, condition);
-    try {
-      return await this.#appendTo(entry, run);
-    } catch (error) {
-      if (!isGone(error)) throw error;
-      await this.#close(name, entry);
-      if (error.code === 'topic_not_found' && !this.#mayCreate) throw error;
+    for (let attempt = 0; attempt < MAX_APPEND_ATTEMPTS; attempt++) {
+      const entry = this.#open.get(name) ?? this.#openTopic(name, condition);
+      try {
+        return await this.#appendTo(entry, run);
+      } catch (error) {
+        if (!isGone(error)) throw error;
+        await this.#close(name, entry);
+        if (error.code === 'topic_not_found' && !this.#mayCreate) throw error;
+      }
     }
-    return this.#appendTo(this.#open.get(name) ?? this.#openTopic(name, condition), run);
+    throw new FastQueueError(
+      'closed',
+      `The topic "${name}" was deleted again and again meanwhile. Nothing was written; try again.`,
+      { topic: name, sideEffects: 'none' },
+    );
   }
 
   /** Whether there is a topic of that name, open for append, so that none has to be made. */

@@ -25,7 +25,7 @@ const NOT_HERE: Partial<Record<ErrorCode, string>> = {
   recovery_incomplete: 'the server recovers nothing',
   data_directory_not_found: 'it is made when the server starts, or the server does not start',
   locking_unavailable: 'another platform',
-  closed: 'the server opens the topic again instead',
+  closed: 'unit-server.test.ts has a topic that is deleted over and over',
   address_unavailable: 'the server does not start',
   internal_error: 'a defect',
 };

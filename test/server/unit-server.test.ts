@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { connect, Server as NetServer, type AddressInfo } from 'node:net';
 import { openDataDirectory, type DataDirectory } from '../../src/engine/data-directory.ts';
+import { ERROR_TABLE } from '../../src/engine/errors.ts';
 import { MAX_BATCH_BYTES } from '../../src/engine/limits.ts';
 import { Maintenance } from '../../src/server/maintenance.ts';
 import { Metrics } from '../../src/server/metrics.ts';
@@ -14,7 +15,7 @@ import { FastQueueServer, type ServerOptions } from '../../src/server/server.ts'
 import { TopicCache } from '../../src/server/topic-cache.ts';
 import type { Topic } from '../../src/engine/topic.ts';
 import { FaultyFileSystem } from '../support/faulty-file-system.ts';
-import { ScratchTopic } from '../support/scratch-topic.ts';
+import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 import { watchCalls } from '../support/watch-calls.ts';
 
 class TestServer {
@@ -114,6 +115,36 @@ describe('TopicCache', () => {
     scratch.remove();
     expect(offsets).to.deep.equal([0, 0, 1, 0, 2, 1]);
     expect(opened.size, 'b was closed for c, and c for b').to.equal(4);
+  });
+});
+
+describe('TopicCache.append', () => {
+  const scratch = ScratchTopic.forEach(1);
+
+  /** Appends to a topic that another process deletes so often, each time after it was opened. */
+  async function appendToDeleted(deletionCount: number): Promise<number> {
+    const cache = new TopicCache({ dataDirectory: scratch.dataDirectory(), mayCreate: true });
+    let leftCount = deletionCount;
+    try {
+      const { offset } = await cache.append(TOPIC, async (topic) => {
+        if (leftCount-- > 0) await scratch.dataDirectory().deleteTopic(TOPIC);
+        return topic.append([Buffer.from('x')]);
+      });
+      return offset;
+    } finally {
+      await cache.close();
+    }
+  }
+
+  it('makes the topic anew that is deleted twice meanwhile, or more often', async () => {
+    expect(await appendToDeleted(0)).to.equal(1);
+    for (const deletionCount of [1, 2, 4]) expect(await appendToDeleted(deletionCount)).to.equal(0);
+  });
+
+  it('says that it may be tried again where the topic is deleted over and over', async () => {
+    const error: unknown = await appendToDeleted(Infinity).catch((thrown: unknown) => thrown);
+    expect(error).to.have.property('code', 'closed');
+    expect(ERROR_TABLE.closed.retryable).to.equal(true);
   });
 });
 
