@@ -52,8 +52,11 @@ export const DOCUMENT_PIECE_BYTES = 64 * 1024;
 export const MAX_RECORD_COMMAS = 100;
 export const MAX_RECORD_DEPTH = 10;
 
-/** Larger bodies in memory, all together. */
+/** Larger bodies in memory, all together: twice what one may have, so that one can always come to its end. */
 export const BODIES_BYTES = 64 * 1024 * 1024;
+
+/** They take it by so much at a time. */
+export const BODY_STEP_BYTES = 1024 * 1024;
 
 /** How long what still comes of a refused body is dropped, so that the client reads the answer before a reset. */
 export const LINGER_MS = 2000;

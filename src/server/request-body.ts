@@ -1,10 +1,9 @@
 /**
- * Reads the bodies of requests. Nothing is kept beyond a limit for one body and a budget for all of them: a body has its
- * whole room reserved before more than a small part of it is read, so large ones wait their turn, unread, and no two can
- * starve each other.
+ * Reads the bodies of requests. Nothing is kept beyond a limit for one body and a room for all of them: of a large one no
+ * more is read than it has room for by then.
  */
-import type { IncomingMessage } from 'node:http';
 import { FastQueueError } from '../engine/index.ts';
+import { BodyRoom, BodyShare } from './body-room.ts';
 import { ClientGone, type Exchange } from './exchange.ts';
 import { BODIES_BYTES, LINGER_MS, SMALL_BODY_BYTES } from './limits.ts';
 
@@ -22,21 +21,15 @@ export function wholeOf({ chunks }: RequestBody): Buffer {
   return chunks[0] as Buffer;
 }
 
-interface Waiter {
-  readonly byteCount: number;
-  readonly grant: () => void;
-}
-
 const HELD_NOTHING = (): void => undefined;
 
 export class BodyReader {
   readonly #maxBodyBytes: number;
-  readonly #waiters: Waiter[] = [];
-  #freeBytes: number;
+  readonly #room: BodyRoom;
 
-  constructor(options: { maxBodyBytes: number }) {
-    this.#maxBodyBytes = options.maxBodyBytes;
-    this.#freeBytes = Math.max(BODIES_BYTES, options.maxBodyBytes);
+  constructor({ maxBodyBytes }: { maxBodyBytes: number }) {
+    this.#maxBodyBytes = maxBodyBytes;
+    this.#room = new BodyRoom({ maxBodyBytes, totalBytes: BODIES_BYTES });
   }
 
   /**
@@ -50,11 +43,11 @@ export class BodyReader {
     const coding = declared === undefined ? request.headers['transfer-encoding'] : undefined;
     if (coding !== undefined) {
       refuseTransferCoding(coding);
-      return this.#readChunked(exchange);
+      return this.#collectInRoom(exchange);
     }
     const declaredBytes = Number(declared ?? 0);
     if (declaredBytes > this.#maxBodyBytes) throw this.#tooLarge(exchange);
-    if (declaredBytes > SMALL_BODY_BYTES) return this.#readReserved(exchange, declaredBytes);
+    if (declaredBytes > SMALL_BODY_BYTES) return this.#collectInRoom(exchange);
     // What came in one piece with the head is taken in while this waits: no events for a body that is here already.
     await Promise.resolve();
     if (request.readableLength === declaredBytes) {
@@ -63,84 +56,29 @@ export class BodyReader {
       request.resume();
       return { chunks: whole === null ? [] : [whole], byteCount: declaredBytes, release: HELD_NOTHING };
     }
-    return this.#readReserved(exchange, 0);
+    return this.#collectInRoom(exchange);
   }
 
-  async #readReserved(exchange: Exchange, byteCount: number): Promise<RequestBody> {
-    const release = await this.#reserveRoom(exchange.request, byteCount);
+  async #collectInRoom(exchange: Exchange): Promise<RequestBody> {
+    const share = new BodyShare();
+    const release = (): void => {
+      this.#room.release(share);
+    };
     try {
-      return { ...(await this.#collect(exchange)), release };
+      return { ...(await this.#collect(exchange, share)), release };
     } catch (error) {
       release();
       throw error;
     }
   }
 
-  /** Nobody knows how long it will be: a small one waits for no other, and one that grows has its room reserved then. */
-  async #readChunked(exchange: Exchange): Promise<RequestBody> {
-    let release = HELD_NOTHING;
-    const reserve = async (): Promise<void> => {
-      release = await this.#reserveRoom(exchange.request, this.#maxBodyBytes);
-    };
-    try {
-      const collected = await this.#collect(exchange, reserve);
-      return { ...collected, release };
-    } catch (error) {
-      release();
-      throw error;
-    }
-  }
-
-  /** Resolves with what gives the room back, once however often it is called. */
-  async #reserveRoom(request: IncomingMessage, byteCount: number): Promise<() => void> {
-    if (byteCount === 0) return HELD_NOTHING;
-    await this.#reserve(request, byteCount);
-    let isHeld = true;
-    return () => {
-      if (!isHeld) return;
-      isHeld = false;
-      this.#freeBytes += byteCount;
-      this.#grantWaiters();
-    };
-  }
-
-  #reserve(request: IncomingMessage, byteCount: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const gone = (): void => {
-        this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
-        reject(new ClientGone());
-      };
-      const waiter: Waiter = {
-        byteCount,
-        grant: () => {
-          request.socket.off('close', gone);
-          resolve();
-        },
-      };
-      request.socket.once('close', gone);
-      this.#waiters.push(waiter);
-      this.#grantWaiters();
-    });
-  }
-
-  /** First come, first served: a large body is not overtaken for ever by smaller ones. */
-  #grantWaiters(): void {
-    for (let first = this.#waiters[0]; first !== undefined; first = this.#waiters[0]) {
-      if (first.byteCount > this.#freeBytes) return;
-      this.#waiters.shift();
-      this.#freeBytes -= first.byteCount;
-      first.grant();
-    }
-  }
-
-  /** @param reserve called once, when more than a small body has come; nothing more is read until it resolves */
-  #collect(exchange: Exchange, reserve?: () => Promise<void>): Promise<Omit<RequestBody, 'release'>> {
+  /** A small part of any body is read at once, and needs no share. */
+  #collect(exchange: Exchange, share: BodyShare): Promise<Omit<RequestBody, 'release'>> {
     const { request, response } = exchange;
     if (exchange.awaitsContinue) response.writeContinue();
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = [];
       let byteCount = 0;
-      let mayGrow = reserve === undefined;
       const take = (chunk: Buffer): void => {
         byteCount += chunk.length;
         if (byteCount > this.#maxBodyBytes) {
@@ -150,17 +88,17 @@ export class BodyReader {
           return;
         }
         chunks.push(chunk);
-        if (mayGrow || byteCount <= SMALL_BODY_BYTES) return;
-        mayGrow = true;
-        request.pause();
-        reserve?.().then(() => request.resume(), reject);
+        if (byteCount <= Math.max(SMALL_BODY_BYTES, share.heldBytes)) return;
+        const hasGrown = this.#room.grow(share, () => request.resume());
+        if (!hasGrown) request.pause();
       };
       request.on('data', take);
       request.on('end', () => {
         resolve({ chunks, byteCount });
       });
+      // Before its end, or too late to matter.
       request.on('close', () => {
-        if (!request.complete) reject(new ClientGone());
+        reject(new ClientGone());
       });
     });
   }

@@ -293,19 +293,33 @@ describe('serve under hostile clients', () => {
         return socket;
       }),
     );
-    await until(() => takenCount >= 4);
-    const headsOnly = await Promise.all(Array.from({ length: 8 }, () => server.connect()));
-    for (const socket of headsOnly) socket.write(head('stalled', `Content-Length: ${16 * MIB}`));
-    await wait(300);
-    expect(takenCount, 'bodies read at once').to.equal(4);
+    await until(() => takenCount > 0);
+    // One comes to its end, whatever the others do; they have had the time to be read, too.
+    await wait(500);
     const grownBytes = server.memory().residentBytes - before;
     expect((await server.publish('kept', 'served meanwhile')).status).to.equal(201);
-    for (const socket of [...headsOnly, ...sockets]) socket.destroy();
-    expect(grownBytes).to.be.lessThan(256 * MIB);
+    for (const socket of sockets) socket.destroy();
+    expect(grownBytes).to.be.lessThan(128 * MIB);
     expect(await topics()).to.not.include('stalled');
     // Those that were read and those that waited have given their room back.
     const large = await Promise.all(Array.from({ length: 4 }, () => server.publish('kept', body)));
     expect(large.map(({ status }) => status)).to.deep.equal([201, 201, 201, 201]);
+  });
+
+  it('keeps no large body waiting for others of which little has come, however large they may become', async () => {
+    const stalled = await Promise.all(Array.from({ length: 20 }, () => server.connect()));
+    const begun = 'x'.repeat(70_000);
+    stalled.forEach((socket, number) => {
+      const isChunked = number % 2 === 0;
+      socket.write(head('stalled', isChunked ? 'Transfer-Encoding: chunked' : `Content-Length: ${32 * MIB}`));
+      socket.write(isChunked ? `${begun.length.toString(16)}\r\n${begun}` : begun);
+    });
+    await wait(300);
+    const beganMs = performance.now();
+    for (const byteCount of [100_000, 16 * MIB, 32 * MIB - 16])
+      expect((await server.publish('kept', Buffer.alloc(byteCount))).status).to.equal(201);
+    expect(performance.now() - beganMs).to.be.lessThan(5000);
+    for (const socket of stalled) socket.destroy();
   });
 
   it('makes no objects of what is no document of records, and few at a time of what is one', async () => {
