@@ -130,7 +130,7 @@ export class LogReader {
       const step = cursor.check(bounds);
       if (step.type !== 'records') return step;
       const { recordCount: checkedCount, inputEnd } = step.result;
-      const { bytes, recordCount } = framesAsText(
+      const { bytes, recordCount, frameBytes } = framesAsText(
         this.#context.kernel,
         { frames: { start: KERNEL_INPUT.start, end: inputEnd }, firstOffset, untilTimestamp },
         form,
@@ -140,7 +140,7 @@ export class LogReader {
         firstOffset,
         nextOffset: cursor.offset - checkedCount + recordCount,
         recordCount,
-        frameBytes: inputEnd - KERNEL_INPUT.start,
+        frameBytes,
         bytes,
         isCut: recordCount < checkedCount,
       };

@@ -54,7 +54,7 @@ export interface RunStep {
   readonly frameBytes: number;
 }
 
-/** Records as text; those from `untilTimestamp` on are left out. */
+/** Records as text; those from `untilTimestamp` on are left out, and count nowhere. */
 export interface TextStep extends RunStep {
   /** Valid as in RecordsStep. */
   readonly bytes: Buffer;

@@ -22,14 +22,14 @@ export interface FrameRun {
 }
 
 /**
- * Records as text, in order, and how many came before `untilTimestamp`. The bytes may stand in the kernel's memory: they
- * are the caller's until the next call of the kernel.
+ * Records as text, in order, and how many came before `untilTimestamp`, in how many bytes of frames. The text may stand in
+ * the kernel's memory: it is the caller's until the next call of the kernel.
  */
 export function framesAsText(
   kernel: Kernel,
   run: FrameRun,
   form: RecordTextForm,
-): { bytes: Buffer; recordCount: number } {
+): { bytes: Buffer; recordCount: number; frameBytes: number } {
   const pieces: Buffer[] = [];
   let recordCount = 0;
   for (let at = run.frames.start; ;) {
@@ -40,9 +40,11 @@ export function framesAsText(
     recordCount += text.recordCount;
     at = text.inputEnd;
     const isOver = text.stop === 'end' || text.stop === 'until';
-    if (isOver && pieces.length === 0) return { bytes, recordCount };
-    pieces.push(Buffer.from(bytes));
-    if (isOver) return { bytes: Buffer.concat(pieces), recordCount };
+    if (!isOver || pieces.length > 0) pieces.push(Buffer.from(bytes));
+    if (isOver) {
+      const whole = pieces.length === 0 ? bytes : Buffer.concat(pieces);
+      return { bytes: whole, recordCount, frameBytes: at - run.frames.start };
+    }
     // What is no text goes as base64. What does not fit where nothing stands before it fits nowhere in the kernel.
     if (text.stop === 'not-text' || text.recordCount === 0) {
       const end = at + FRAME_HEADER_BYTES + payloadBytesAt(kernel.memory, at);

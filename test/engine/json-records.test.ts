@@ -97,7 +97,8 @@ describe('LogReader.readText', () => {
     const step = reader.readText(limits, lineForm(TOPIC), early.timestamp + 1);
     reader.close();
     await topic.close();
-    expect(step).to.include({ recordCount: 1, isCut: true, nextOffset: early.offset + 1 });
+    const frameBytes = 16 + 'early'.length;
+    expect(step).to.include({ recordCount: 1, frameBytes, isCut: true, nextOffset: early.offset + 1 });
   });
 });
 

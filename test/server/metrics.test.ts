@@ -175,6 +175,17 @@ describe('GET /metrics', () => {
     expect(valueOf(families, 'fastqueue_bytes_out_total', labels)).to.equal(6 + 6 + 2 + 5 + 6);
   });
 
+  it('counts nothing of a range that ends before its first record, by a time', async () => {
+    await server.publishLines('timed', 'abc\nde\n');
+    for (const accept of ['application/json', 'application/x-ndjson', 'text/event-stream']) {
+      const path = '/topics/timed/messages?offset=1:@2000-01-01';
+      expect((await server.get(path, { accept })).status).to.equal(200);
+    }
+    const families = await scrape();
+    for (const name of ['fastqueue_records_out_total', 'fastqueue_bytes_out_total'])
+      expect(valueOf(families, name, { topic: 'timed' }), name).to.equal(0);
+  });
+
   it('says where topics begin and end, and what they take on the disk, whoever wrote them', async () => {
     const batches = Array.from({ length: 5 }, () => ['x'.repeat(900)]);
     await sandbox.store('disk', batches, { segmentBytes: 1024, retentionBytes: 2048 });
