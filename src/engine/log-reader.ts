@@ -313,11 +313,15 @@ export class LogReader {
     return undefined;
   }
 
+  #endPositionOf(store: FileHandle, baseOffset: number): number {
+    return baseOffset === this.mark.baseOffset ? this.mark.position : store.status().sizeBytes;
+  }
+
   /** At the greatest known place that is not behind the next offset. */
   #cursorIn(store: FileHandle, baseOffset: number): SegmentCursor {
     const { mark } = this;
     const isActive = baseOffset === mark.baseOffset;
-    const endPosition = isActive ? mark.position : store.status().sizeBytes;
+    const endPosition = this.#endPositionOf(store, baseOffset);
     const place = placeAtOffset(this.#context, {
       store,
       baseOffset,
@@ -358,12 +362,11 @@ export class LogReader {
       store.close();
       return 'look-again';
     }
-    const isActive = baseOffset === this.mark.baseOffset;
     this.#cursor = new SegmentCursor({
       kernel: this.#context.kernel,
       store,
       baseOffset,
-      endPosition: isActive ? this.mark.position : store.status().sizeBytes,
+      endPosition: this.#endPositionOf(store, baseOffset),
       place: { position: 0, offset: baseOffset },
     });
     return 'opened';
@@ -385,7 +388,7 @@ export class LogReader {
       kernel: this.#context.kernel,
       store,
       baseOffset: cursor.baseOffset,
-      endPosition: cursor.endPosition,
+      endPosition: this.#endPositionOf(store, cursor.baseOffset),
       place: { position: cursor.position, offset: cursor.offset },
     });
     cursor.close();
@@ -420,7 +423,9 @@ export class LogReader {
   }
 
   #nextGoodFrame(cursor: SegmentCursor): SegmentPlace | undefined {
-    const { store, baseOffset, position, offset, lastTimestamp, endPosition } = cursor;
+    const { store, baseOffset, position, offset, lastTimestamp } = cursor;
+    // A store that lost bytes ends before the mark's, with a frame that may be good.
+    const endPosition = Math.min(cursor.endPosition, store.status().sizeBytes);
     const nextOffset = this.#baseBehind(baseOffset);
     return findFrameBehind(this.#context, {
       store,

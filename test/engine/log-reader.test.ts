@@ -152,6 +152,35 @@ describe('LogReader', () => {
     await topic.close();
   });
 
+  it('skips no more than what is damaged in a segment that was sealed since it was opened', async () => {
+    const topic = await scratch.open();
+    const base = bases.at(-1)!;
+    const reader = await topic.openReader({ from: base, onDamage: 'skip' });
+    expect(reader.read({ ...EVERYTHING, maxRecords: 1 }).type).to.equal('records');
+    for (let count = 0; count < 20; count++) await topic.append([Buffer.alloc(200, 'z')]);
+    const store = readFileSync(scratch.path(storeFileName(base)));
+    const last = nextOffset - 1;
+    store[(last - base) * 216 + 100]! ^= 1;
+    writeFileSync(scratch.path(storeFileName(base)), store);
+    await reader.refresh();
+    expect(reader.read(EVERYTHING)).to.include({ type: 'records', nextOffset: last });
+    expect(reader.read(EVERYTHING)).to.include({ type: 'damage', offset: last, nextReadable: nextOffset });
+    reader.close();
+    await topic.close();
+  });
+
+  it('gives the last record of an active store that has lost bytes before it', async () => {
+    const base = bases.at(-1)!;
+    const path = scratch.path(storeFileName(base));
+    const store = readFileSync(path);
+    const last = nextOffset - base - 1;
+    expect(last).to.be.greaterThan(1);
+    writeFileSync(path, Buffer.concat([store.subarray(0, (last - 1) * 216), store.subarray(last * 216)]));
+    const { read, missing } = await offsetsFrom(base);
+    expect(missing).to.deep.equal([nextOffset - 2]);
+    expect(read).to.deep.equal([...range(base, nextOffset - 2), nextOffset - 1]);
+  });
+
   it('ends with its topic, and does not go on in another that has the name by then', async () => {
     const data = scratch.dataDirectory();
     const topic = await data.openTopic(TOPIC, { mode: 'read' });
