@@ -1,6 +1,6 @@
 /** The index beside writers that fail, die or drop it: what it names is there, and it is the file of its name. */
 import { expect } from 'chai';
-import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import {
   decodeHighWatermark,
   encodeHighWatermark,
@@ -46,6 +46,19 @@ describe('the index of the active segment', () => {
     expect(dropped).to.not.equal(-1);
     expect(changes.indexOf(`truncate ${STORE}`)).to.be.greaterThan(dropped);
   };
+
+  it('is not written where a link bears its name, whatever that leads to', async () => {
+    await scratch.fill(10);
+    for (const name of [STORE, 'topic.json']) {
+      rmSync(scratch.path(INDEX));
+      symlinkSync(name, scratch.path(INDEX));
+      const before = readFileSync(scratch.path(name));
+      await scratch.fill(10);
+      const now = readFileSync(scratch.path(name));
+      expect(now.subarray(0, before.length).equals(before), name).to.equal(true);
+    }
+    expect((await scratch.everyOffset()).size).to.equal(30);
+  });
 
   it('is begun anew by a writer when another one had to drop it', async () => {
     const [one, other] = [await scratch.open(), await scratch.open()];

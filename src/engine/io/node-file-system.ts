@@ -17,10 +17,13 @@ const FILE_MODE = 0o600;
 /** Opening a pipe that bears a file's name must not wait for somebody to write into it. Undefined on Windows, which has none. */
 const NO_WAIT = (fs.constants as { O_NONBLOCK?: number }).O_NONBLOCK ?? 0;
 
+/** Where a link bears the name of a file that may be made, what it leads to is not ours to write. Undefined on Windows. */
+const NO_LINK = (fs.constants as { O_NOFOLLOW?: number }).O_NOFOLLOW ?? 0;
+
 const OPEN_FLAGS: Readonly<Record<OpenMode, number>> = {
   read: fs.constants.O_RDONLY | NO_WAIT,
   update: fs.constants.O_RDWR | NO_WAIT,
-  create: fs.constants.O_RDWR | fs.constants.O_CREAT | NO_WAIT,
+  create: fs.constants.O_RDWR | fs.constants.O_CREAT | NO_WAIT | NO_LINK,
   'create-new': fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL | NO_WAIT,
 };
 
