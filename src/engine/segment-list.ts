@@ -22,7 +22,7 @@ import {
 /** A store of the log. */
 export interface LogSegment {
   readonly baseOffset: number;
-  /** Base of the next store, or the mark's NextOffset for the active one. */
+  /** Base of the next store, whether that is there or only the mark names it; the mark's NextOffset for the active one. */
   readonly endOffset: number;
   readonly sizeBytes: number;
   readonly isActive: boolean;
@@ -58,7 +58,7 @@ export function listSegments(context: TopicContext, mark: HighWatermark): Segmen
   );
   const live = bases.slice(first).map((baseOffset, number, rest) => ({
     baseOffset,
-    endOffset: rest[number + 1] ?? mark.nextOffset,
+    endOffset: rest[number + 1] ?? (baseOffset === mark.baseOffset ? mark.nextOffset : mark.baseOffset),
     sizeBytes: sizes.get(baseOffset) as number,
     isActive: baseOffset === mark.baseOffset,
   }));

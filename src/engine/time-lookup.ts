@@ -45,7 +45,9 @@ function tryOffsetAtTime(context: TopicContext, request: TimeRequest): number | 
     if (found === 'gone') return found;
     if (found !== 'before') return Math.max(found, mark.startOffset);
   }
-  return mark.nextOffset;
+  // Where the active store is missing, the mark alone says what time it ended with.
+  const isMissed = live.at(-1)?.isActive !== true && mark.timestamp >= timestampMs;
+  return isMissed ? Math.max(mark.baseOffset, mark.startOffset) : mark.nextOffset;
 }
 
 /** `before`: all of the segment is before the time. */
