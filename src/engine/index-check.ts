@@ -13,12 +13,15 @@ import { indexPath, type TopicContext } from './topic-directory.ts';
 
 const BLOCK_ENTRIES = 4096;
 
+/** Of an index with more of them nobody asks whether they may lie in damaged regions: it is made anew. */
+const MAX_CONTRADICTING = 65_536;
+
 export interface IndexVerdict {
   readonly isMissing: boolean;
   readonly entryCount: number;
   /** Entries whose own checksum is wrong; a power cut leaves zeros. */
   readonly unsoundCount: number;
-  /** Sound entries that name no frame of the store. */
+  /** Sound entries that name no frame of the store, or one before that of the entry in front of them. */
   readonly contradictingCount: number;
   /**
    * True where it begins with the store and every entry before the last sound one is right. One that merely ends early is
@@ -44,11 +47,13 @@ export class IndexCheck {
   #unsoundCount = 0;
   /** How many of these stand before a sound entry. */
   #unsoundInside = 0;
-  /** Positions that contradicting entries name. */
+  #contradictingCount = 0;
+  /** Positions that the first of the contradicting entries name. */
   readonly #contradicting: number[] = [];
   #first: IndexEntry | undefined;
-  /** Where the first frame behind the last sound entry begins that should have one. */
-  #dueFrom = 0;
+  /** Position that the last sound entry names, and whether each names one behind that before it. */
+  #lastPosition = -Infinity;
+  #isAscending = true;
   #endsEarly = false;
   #current: { entry: IndexEntry; bytes: Buffer } | undefined;
 
@@ -90,7 +95,7 @@ export class IndexCheck {
         entry.position === place.position &&
         entry.offset === place.offset &&
         entry.lengthField === frame.header.lengthField;
-      if (!isRight) this.#contradicting.push(entry.position);
+      if (!isRight) this.#noteContradiction(entry);
       this.#toNextSound();
     }
     if (this.#current === undefined && isIndexable && place.position >= this.#dueFrom) this.#endsEarly = true;
@@ -109,7 +114,7 @@ export class IndexCheck {
     while (this.#current !== undefined) {
       const { entry } = this.#current;
       if (entry.position < this.#endPosition || store.namesFrame?.(entry) === false)
-        this.#contradicting.push(entry.position);
+        this.#noteContradiction(entry);
       this.#toNextSound();
     }
     this.close();
@@ -117,7 +122,7 @@ export class IndexCheck {
       isMissing: this.#file === undefined,
       entryCount: this.#entryCount,
       unsoundCount: this.#unsoundCount,
-      contradictingCount: this.#contradicting.length,
+      contradictingCount: this.#contradictingCount,
       isSound: store.hasFrames ? this.#isSoundBut(store.regions) : this.#entryCount === 0,
       endsEarly: this.#endsEarly,
     };
@@ -129,10 +134,21 @@ export class IndexCheck {
 
   #isSoundBut(regions: readonly { position: number; endPosition: number }[]): boolean {
     const beginsRight = this.#first?.position === 0 && this.#first.offset === this.#baseOffset;
-    if (!beginsRight || this.#unsoundInside > 0) return false;
+    if (!beginsRight || !this.#isAscending || this.#unsoundInside > 0) return false;
+    if (this.#contradictingCount > MAX_CONTRADICTING) return false;
     return this.#contradicting.every((named) =>
       regions.some(({ position, endPosition }) => named >= position && named < endPosition),
     );
+  }
+
+  #noteContradiction({ position }: IndexEntry): void {
+    this.#contradictingCount += 1;
+    if (this.#contradictingCount <= MAX_CONTRADICTING) this.#contradicting.push(position);
+  }
+
+  /** Where the first frame behind the last sound entry begins that should have one. */
+  get #dueFrom(): number {
+    return Math.max(0, this.#lastPosition + this.#intervalBytes);
   }
 
   /** Whether the current entry names a frame before `end`. */
@@ -166,7 +182,7 @@ export class IndexCheck {
     if (memory.compare(this.#block, at, at + byteCount, KERNEL_ENTRIES.start, outputEnd) !== 0) return;
     this.#number += count - 1;
     this.#entryCount += count - 1;
-    this.#dueFrom = memory.readUIntBE(outputEnd - INDEX_ENTRY_BYTES + POSITION_AT, 6) + this.#intervalBytes;
+    this.#lastPosition = memory.readUIntBE(outputEnd - INDEX_ENTRY_BYTES + POSITION_AT, 6);
     this.#toNextSound();
   }
 
@@ -181,7 +197,7 @@ export class IndexCheck {
         at += INDEX_ENTRY_BYTES;
       const isRight =
         at < outputEnd && memory.compare(bytes, 0, INDEX_ENTRY_BYTES, at, at + INDEX_ENTRY_BYTES) === 0;
-      if (!isRight) this.#contradicting.push(entry.position);
+      if (!isRight) this.#noteContradiction(entry);
       this.#toNextSound();
     }
   }
@@ -220,7 +236,12 @@ export class IndexCheck {
         continue;
       }
       this.#unsoundInside = this.#unsoundCount;
-      this.#dueFrom = entry.position + this.#intervalBytes;
+      if (entry.position <= this.#lastPosition) {
+        this.#isAscending = false;
+        this.#noteContradiction(entry);
+        continue;
+      }
+      this.#lastPosition = entry.position;
       const bytes = this.#block.subarray(at * INDEX_ENTRY_BYTES, (at + 1) * INDEX_ENTRY_BYTES);
       this.#current = { entry, bytes };
       return;

@@ -134,17 +134,19 @@ class Visit {
   }
 
   contents(store: FileHandle, regions: readonly FoundRegion[]): Omit<SegmentContents, 'unreadableIndex'> {
-    const { segment, purpose } = this.#request;
+    const { segment, mark, isMoved, purpose } = this.#request;
     const { sizeBytes } = segment;
     this.#tell(sizeBytes - this.#bytes);
-    const endPosition = store.status().sizeBytes;
-    // What a dead writer left behind the mark becomes part of the log, and its entries have to be right then.
+    // What a dead writer left behind the mark becomes part of the log, and its entries have to be right then. A live one
+    // goes on writing both.
     const namesFrame = (entry: IndexEntry): boolean => {
+      const endPosition = store.status().sizeBytes;
       const frame = readFrameAt(store, { ...entry, endPosition, minTimestamp: -Infinity });
       return isSound(frame) && frame.header.lengthField === entry.lengthField;
     };
+    const judgedBytes = segment.isActive && !isMoved ? Math.min(sizeBytes, mark.position) : sizeBytes;
     const index = this.#check?.verdict({
-      hasFrames: sizeBytes >= FRAME_HEADER_BYTES,
+      hasFrames: judgedBytes >= FRAME_HEADER_BYTES,
       regions,
       namesFrame: purpose === 'recover' ? namesFrame : undefined,
     });

@@ -44,13 +44,23 @@ export class FindingList {
         });
       return;
     }
+    // What stands behind the last sound entry is overwritten by the next, and nothing is to be done.
+    const repair = index.isSound ? undefined : command;
     if (index.unsoundCount > 0) {
       const message = `${index.unsoundCount} of ${index.entryCount} index entries do not check out, as a power cut leaves them; they are not used.`;
-      this.add('index_unsound', { path, message, command });
+      this.add('index_unsound', { path, message, command: repair });
     }
-    if (index.contradictingCount > 0 && reading.regions.length === 0) {
-      const message = `${index.contradictingCount} of ${index.entryCount} index entries name no frame of the store; they are not used.`;
+    // Where the store is damaged, so may be what the index says of it.
+    if (index.isSound || reading.regions.length > 0) return;
+    if (index.contradictingCount > 0) {
+      const message = `${index.contradictingCount} of ${index.entryCount} index entries name no frame of the store, or stand in the wrong place; they are not used.`;
       this.add('index_contradicts', { path, message, command });
+    } else if (index.unsoundCount === 0 && unreadableIndex === undefined) {
+      this.add('index_unsound', {
+        path,
+        message: 'The index does not begin with the first frame of the store.',
+        command,
+      });
     }
   }
 
@@ -127,9 +137,14 @@ export class FindingList {
   }
 
   /** Files that are no part of the log; of those that lie where a segment is missing it is said why. */
-  noteFiles(mark: HighWatermark, { missingSegments }: Pick<RecoveryPlan, 'missingSegments'>): void {
+  /** @param seen.isRolling whether a writer is about to go on in an empty store that lies ahead of the mark */
+  noteFiles(
+    mark: HighWatermark,
+    { missingSegments, isRolling }: Pick<RecoveryPlan, 'missingSegments'> & { readonly isRolling: boolean },
+  ): void {
     const { below, empty, superseded } = listSegments(this.#context, mark);
-    const leftovers = new Set([...below, ...empty, ...superseded]);
+    const left = isRolling ? empty.filter((baseOffset) => baseOffset < mark.nextOffset) : empty;
+    const leftovers = new Set([...below, ...left, ...superseded]);
     for (const name of this.#context.fileSystem.list(this.#context.directory) ?? []) {
       const file = classifyTopicFile(name);
       const path = join(this.#context.directory, name);

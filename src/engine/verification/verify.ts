@@ -23,6 +23,7 @@ import { halfExchanged } from '../recovery/undo.ts';
 import { markFromStores } from '../mark-from-stores.ts';
 import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from '../segment-list.ts';
 import { openSegmentReaders, type SegmentReaders } from '../recovery/segment-readers.ts';
+import { seenMark } from '../recovery/until-still.ts';
 import type { SegmentReading } from '../recovery/segment-reading.ts';
 import { listStoreBases, markPath, storePath, topicNotFound, type TopicContext } from '../topic-directory.ts';
 import { readTopicSettings } from '../topic-settings.ts';
@@ -154,7 +155,7 @@ class Verification {
       plan.pastMark === undefined &&
       plan.regions.every((region) => region.baseOffset !== mark.value.baseOffset);
     if (mark.isSound && isActiveSound) await this.#lookPastMark(mark.value);
-    this.#findings.noteFiles(mark.value, plan);
+    this.#findings.noteFiles(mark.value, { ...plan, isRolling: await this.#isRolling(mark.value) });
     return this.#report(mark.value, plan.lost);
   }
 
@@ -355,6 +356,15 @@ class Verification {
     return this.#overlapping.every(({ baseOffset, endOffset }) =>
       live.some((segment) => segment.baseOffset === baseOffset && segment.endOffset === endOffset),
     );
+  }
+
+  /** An empty store ahead of the mark is what a killed roll leaves, if both stand still, or one that is under way. */
+  async #isRolling(before: HighWatermark): Promise<boolean> {
+    const { empty } = listSegments(this.#context, before);
+    if (empty.every((baseOffset) => baseOffset < before.nextOffset)) return false;
+    await delay(STILLNESS_MS);
+    const now = seenMark(this.#context);
+    return now !== undefined && (now.baseOffset !== before.baseOffset || now.position !== before.position);
   }
 
   /** Bytes past the mark are the normal state beside a busy writer: only what stands still is looked at. */

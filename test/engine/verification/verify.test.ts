@@ -11,7 +11,9 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { FastQueueError } from '../../../src/engine/errors.ts';
+import { storeFileName } from '../../../src/engine/format/file-names.ts';
 import { decodeHighWatermark, encodeHighWatermark } from '../../../src/engine/format/high-watermark.ts';
 import {
   decodeIndexEntry,
@@ -134,6 +136,31 @@ describe('verify', () => {
     ]);
     expect(two.lost).to.deep.equal([{ from: 0, to: Number.parseInt(third!, 10) }]);
     expect(two.findings[1]!.message).to.equal('This store is empty: what it held is among what is missing.');
+  });
+
+  it('takes the empty store that a writer is about to go on in for no leftover', async () => {
+    const topic = await scratch.open();
+    const ahead = scratch.path(storeFileName(topic.expectedNextOffset));
+    writeFileSync(ahead, '');
+    const still = await verify();
+    expect(still.findings.map(({ code, path }) => [code, path])).to.deep.equal([['leftover', ahead]]);
+    const [moving] = await Promise.all([verify(), delay(30).then(() => topic.append([Buffer.from('one')]))]);
+    expect(codes(moving)).to.deep.equal([]);
+    await topic.close();
+  });
+
+  it('says of a damaged end before a missing active segment what recover makes of it', async () => {
+    const [last, active] = scratch.files('.store').slice(-2) as [string, string];
+    rmSync(scratch.path(active));
+    const bytes = readFileSync(scratch.path(last));
+    bytes[bytes.length - 1]! ^= 1;
+    writeFileSync(scratch.path(last), bytes);
+    const report = await verify();
+    expect(codes(report)).to.deep.equal(['bad_checksum', 'missing_segment']);
+    const options = { dryRun: false, tryBitFlip: false, lockTimeoutMs: 1000 };
+    expect((await recoverTopic(scratch.context(), options)).lost).to.deep.equal(report.lost);
+    expect(codes(await verify())).to.deep.equal([]);
+    expect((await recoverTopic(scratch.context(), options)).repairs).to.deep.equal([]);
   });
 
   it('notes every store that lies behind a stale mark', async () => {

@@ -1,0 +1,145 @@
+/** What verify says of an index, what recover would make anew and what it does: all three agree, and the log reads right. */
+import { expect } from 'chai';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { INDEX_ENTRY_BYTES } from '../../../src/engine/format/index-entry.ts';
+import { decodeHighWatermark, encodeHighWatermark } from '../../../src/engine/format/high-watermark.ts';
+import { recoverTopic } from '../../../src/engine/recovery/recover.ts';
+import { verifyTopic } from '../../../src/engine/verification/verify.ts';
+import { ScratchTopic } from '../../support/scratch-topic.ts';
+
+const STORE = '00000000000000000000.store';
+const INDEX = '00000000000000000000.index';
+const COUNT = 12;
+
+describe('a damaged index', () => {
+  let scratch: ScratchTopic;
+
+  beforeEach(async () => {
+    scratch = new ScratchTopic();
+    await scratch.fill(COUNT, { indexIntervalBytes: 64 });
+    expect(entries().length).to.equal(COUNT);
+  });
+
+  afterEach(() => {
+    scratch.remove();
+  });
+
+  function entries(): Buffer[] {
+    const bytes = readFileSync(scratch.path(INDEX));
+    const count = bytes.length / INDEX_ENTRY_BYTES;
+    return Array.from({ length: count }, (_, number) =>
+      bytes.subarray(number * INDEX_ENTRY_BYTES, (number + 1) * INDEX_ENTRY_BYTES),
+    );
+  }
+
+  function put(...parts: readonly (Buffer | undefined)[]): void {
+    writeFileSync(scratch.path(INDEX), Buffer.concat(parts as Buffer[]));
+  }
+
+  const repairsOf = async (dryRun: boolean): Promise<string[]> => {
+    const options = { dryRun, tryBitFlip: false, lockTimeoutMs: 1000 };
+    const { repairs } = await recoverTopic(scratch.context(), options);
+    return repairs.map(({ code }) => code);
+  };
+
+  const findings = async (): Promise<{ code: string; command: string | undefined }[]> => {
+    const report = await verifyTopic(scratch.context(), { quick: false, onBytes: () => undefined });
+    return report.findings.map(({ code, command }) => ({ code, command }));
+  };
+
+  const damages: [string, 'index_missing' | 'index_unsound' | 'index_contradicts', () => void][] = [
+    [
+      'is missing',
+      'index_missing',
+      () => {
+        rmSync(scratch.path(INDEX));
+      },
+    ],
+    [
+      'is empty',
+      'index_unsound',
+      () => {
+        put();
+      },
+    ],
+    [
+      'is cut in its first entry',
+      'index_unsound',
+      () => {
+        put(entries()[0]!.subarray(0, 23));
+      },
+    ],
+    [
+      'lacks its first entry',
+      'index_unsound',
+      () => {
+        put(...entries().slice(1));
+      },
+    ],
+    [
+      'has zeros between its entries',
+      'index_unsound',
+      () => {
+        put(entries()[0], Buffer.alloc(INDEX_ENTRY_BYTES), ...entries().slice(2));
+      },
+    ],
+    [
+      'has two entries in each other’s place',
+      'index_contradicts',
+      () => {
+        const [first, second, third, ...rest] = entries();
+        put(first, third, second, ...rest);
+      },
+    ],
+    [
+      'has an entry twice',
+      'index_contradicts',
+      () => {
+        const [first, second, ...rest] = entries();
+        put(first, second, second, ...rest);
+      },
+    ],
+  ];
+  for (const [what, code, damage] of damages) {
+    it(`that ${what} is told of, and made anew once`, async () => {
+      const whole = readFileSync(scratch.path(INDEX));
+      damage();
+      const command = 'fastqueue recover t';
+      expect(await findings()).to.deep.equal([{ code, command }]);
+      expect(await repairsOf(true)).to.deep.equal(['index_unsound']);
+      expect([...(await scratch.everyOffset()).keys()].length).to.equal(COUNT);
+      expect(await repairsOf(false)).to.deep.equal(['index_unsound']);
+      expect(readFileSync(scratch.path(INDEX)).equals(whole)).to.equal(true);
+      expect(await findings()).to.deep.equal([]);
+      expect(await repairsOf(false)).to.deep.equal([]);
+    });
+  }
+
+  it('that ends early, or in zeros, is one that a killed writer leaves: nothing is to be done', async () => {
+    put(...entries().slice(0, 5));
+    expect(await findings()).to.deep.equal([]);
+    put(...entries(), Buffer.alloc(3 * INDEX_ENTRY_BYTES));
+    expect(await findings()).to.deep.equal([{ code: 'index_unsound', command: undefined }]);
+    expect(await repairsOf(true)).to.deep.equal([]);
+    expect(await repairsOf(false)).to.deep.equal([]);
+  });
+
+  it('of a damaged store is made anew with it, where a stray entry names the damaged place', async () => {
+    put(...entries(), entries()[5]);
+    const store = readFileSync(scratch.path(STORE));
+    store[5 * 216 + 100]! ^= 1;
+    writeFileSync(scratch.path(STORE), store);
+    expect(await repairsOf(true)).to.deep.equal(['bad_checksum', 'index_unsound']);
+    expect(await repairsOf(false)).to.deep.equal(['bad_checksum', 'index_unsound']);
+    expect(await repairsOf(false)).to.deep.equal([]);
+  });
+
+  it('is none where a writer has not yet shown the first batch of its segment', async () => {
+    const file = scratch.path('high-watermark');
+    const mark = decodeHighWatermark(readFileSync(file))!;
+    rmSync(scratch.path(INDEX));
+    writeFileSync(file, encodeHighWatermark({ ...mark, position: 0, nextOffset: 0 }));
+    expect(await repairsOf(true)).to.deep.equal([]);
+    expect(existsSync(scratch.path(INDEX))).to.equal(false);
+  });
+});
