@@ -29,7 +29,10 @@ export type RegionPart =
       readonly byteCount: number;
       readonly offset: number;
       readonly count: number;
-      /** Of the frame before it in the region; undefined where there is none: then what stands before the region says it. */
+      /**
+       * Of the frame before it in the region; at the start of a segment, of the first frame behind it there. Undefined
+       * where there is none: then what stands around the region says it.
+       */
       readonly timestamp?: number | undefined;
     }
   | { readonly type: 'byte'; readonly at: number; readonly byteCount: 1; readonly value: number };
@@ -44,6 +47,7 @@ export interface RegionLayout {
 }
 
 export interface RegionRequest {
+  /** Byte in the store; at 0 no frame stands before the region. */
   readonly position: number;
   readonly byteCount: number;
   /** Offset expected at the beginning of the region, and that of what follows it. */
@@ -79,7 +83,7 @@ export function layOutRegion(request: RegionRequest): RegionLayout {
     });
   }
   return {
-    parts: partsOf(sequence),
+    parts: partsOf(sequence, request.position),
     byteCount: sequence.reduce((sum, element) => sum + element.byteCount, 0),
     lost: holes.map(({ offset, count }) => ({ from: offset, to: offset + count })),
   };
@@ -118,10 +122,12 @@ function sequenceOf(request: RegionRequest): Element[] {
   return sequence;
 }
 
-function partsOf(sequence: readonly Element[]): RegionPart[] {
+function partsOf(sequence: readonly Element[], position: number): RegionPart[] {
   const parts: RegionPart[] = [];
   let at = 0;
-  let timestamp: number | undefined;
+  // What the segment begins with must not be later than the first frame that is put back behind it.
+  let timestamp =
+    position === 0 ? sequence.find((element) => element.type === 'frame')?.timestamp : undefined;
   for (const element of sequence) {
     if (element.type === 'frame') {
       parts.push({

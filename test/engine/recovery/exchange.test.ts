@@ -278,6 +278,90 @@ describe('frames of different lengths and times, exchanged', () => {
   });
 });
 
+describe('a frame that is put back behind a gap at the start of a segment', () => {
+  const now = Date.now;
+  const scene = new RecoveryScene();
+  const [FIRST, SECOND] = ['00000000000000000000.store', '00000000000000000004.store'];
+  const LAST = '00000000000000000008.store';
+  /** When each record was appended: the clock was set back before the last segment began. */
+  const minuteOf = (offset: number): number => (offset < 8 ? offset : offset - 8);
+
+  before(async () => {
+    const start = now();
+    let clock = start;
+    Date.now = () => clock;
+    try {
+      await scene.fill([[1, 1, 1, 1], [1, 1, 1, 1], [1, 1], [1]], {
+        payload: (offset) => {
+          clock = start + minuteOf(offset) * 60_000;
+          return Buffer.from(`record ${offset} `.padEnd(40, '.'));
+        },
+      });
+    } finally {
+      Date.now = now;
+    }
+  });
+
+  after(() => {
+    scene.remove();
+  });
+
+  /** A frame of a healthy store, by its number there. */
+  function frame(name: string, number: number): Buffer {
+    const bytes = scene.healthy.get(name) as Buffer;
+    const positions = framePositions(bytes);
+    return bytes.subarray(positions[number], positions[number + 1]);
+  }
+
+  function flipped(bytes: Buffer): Buffer {
+    const changed = Buffer.from(bytes);
+    changed[20] = (changed[20] as number) ^ 1;
+    return changed;
+  }
+
+  /** A healthy store whose first frames are others. */
+  const beginning = (name: string, frames: readonly Buffer[]): Buffer => {
+    const begin = Buffer.concat(frames);
+    return Buffer.concat([begin, (scene.healthy.get(name) as Buffer).subarray(begin.length)]);
+  };
+
+  it('belongs, in one case, to a segment that begins earlier than the one in front of it ends', () => {
+    const timestampOf = (bytes: Buffer): number => Number(bytes.readBigInt64BE(4));
+    expect(timestampOf(frame(LAST, 1))).to.be.lessThan(timestampOf(frame(SECOND, 3)));
+  });
+
+  for (const [what, lost, changes] of [
+    [
+      'out of the same region',
+      0,
+      () => [[FIRST, beginning(FIRST, [frame(FIRST, 1), flipped(frame(FIRST, 0))])]],
+    ],
+    [
+      'out of another segment',
+      4,
+      () => [
+        [FIRST, beginning(FIRST, [frame(FIRST, 0), frame(SECOND, 1)])],
+        [SECOND, beginning(SECOND, [flipped(frame(SECOND, 0)), frame(FIRST, 1)])],
+      ],
+    ],
+    [
+      'where no good frame is left of the segment',
+      8,
+      () => [[LAST, beginning(LAST, [frame(LAST, 1), flipped(frame(LAST, 0))])]],
+    ],
+  ] as const)
+    it(`${what}, stays: no later recover finds fault with it`, async () => {
+      scene.reset(new Map(changes() as [string, Buffer][]));
+      const damaged = scene.stores();
+      const report = await scene.recover();
+      expect([...lostOffsets(report)]).to.deep.equal([lost]);
+      expect(await scene.differences(new Set([lost]))).to.deep.equal([]);
+      expect((await scene.recover()).repairs).to.deep.equal([]);
+      await scene.undoAll();
+      expect(scene.stores()).to.deep.equal(damaged);
+    });
+});
+
 describe('frames exchanged that one flipped bit would explain as well', () => {
   const scene = new RecoveryScene();
   /** The offsets of two records of 7000 bytes for which one bit of the payload makes the same difference to a checksum. */
