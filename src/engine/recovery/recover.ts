@@ -6,6 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { dirname, join, relative } from 'node:path';
+import { FRAME_HEADER_BYTES } from '../format/frame.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import { isDeleted, markUnsound, peekMark, refuseNewer, writeMark } from '../mark-file.ts';
 import { applyPlan } from './apply.ts';
@@ -198,8 +199,9 @@ async function apply(context: TopicContext, hold: LockHold, plan: RecoveryPlan):
   if (changesStores(plan)) {
     const { run, changes, created } = await applyPlan(context, hold, plan);
     runs.push(run);
-    // Their indexes went with the old stores, or never were.
-    for (const { method, baseOffset } of changes) if (method === 'rewritten') indexes.add(baseOffset);
+    // Their indexes went with the old stores, or never were: a store that was too short for a frame needed none.
+    for (const { method, baseOffset, position, byteCount } of changes)
+      if (method === 'rewritten' || position + byteCount < FRAME_HEADER_BYTES) indexes.add(baseOffset);
     for (const { baseOffset } of created) indexes.add(baseOffset);
   }
   if (plan.activeEndPosition !== undefined) await moveMark(context, hold, plan.activeEndPosition);

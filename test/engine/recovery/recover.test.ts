@@ -5,6 +5,7 @@
 import { expect } from 'chai';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { openDataDirectory } from '../../../src/engine/data-directory.ts';
 import { FastQueueError, type ErrorCode } from '../../../src/engine/errors.ts';
 import type { FileHandle, FileSystem } from '../../../src/engine/io/file-system.ts';
 import { peekMark } from '../../../src/engine/mark-file.ts';
@@ -139,6 +140,30 @@ describe('recover', () => {
       expect(scene.stores()).to.deep.equal(damaged);
     });
   }
+
+  for (const sizeBytes of [0, 15])
+    for (const [what, indexBytes] of [
+      ['is missing', undefined],
+      ['is empty', Buffer.alloc(0)],
+      ['is zeros', Buffer.alloc(48)],
+    ] as const)
+      it(`makes the index that ${what} beside an active store of ${sizeBytes} bytes with the gap, and so does --out`, async () => {
+        const index = ACTIVE.replace('store', 'index');
+        const options = { dryRun: false, tryBitFlip: false, lockTimeoutMs: 2000 };
+        const out = join(scene.scratch.directory, `out-${sizeBytes}-${what.replace(' ', '-')}`);
+        scene.reset(
+          new Map([
+            [ACTIVE, (scene.healthy.get(ACTIVE) as Buffer).subarray(0, sizeBytes)],
+            [index, indexBytes],
+          ]),
+        );
+        await recoverTopic(context(), { ...options, out });
+        await scene.recover();
+        for (const topic of [context(), openDataDirectory(out).context('t')]) {
+          expect(readFileSync(join(topic.directory, index)).length, topic.directory).to.equal(24);
+          expect((await recoverTopic(topic, options)).repairs, topic.directory).to.deep.equal([]);
+        }
+      });
 
   it('refuses a mark that says fewer than the stores hold, and what it says to do then loses nothing', async () => {
     const healthy = decodeHighWatermark(scene.healthy.get(MARK) as Buffer) as HighWatermark;
