@@ -157,6 +157,7 @@ async function keepAll(
   const created = plan.missingSegments.map((segment) => ({
     baseOffset: segment.baseOffset,
     hex: gapSegment(segment).toString('hex'),
+    wasEmpty: storeBytes(context, segment.baseOffset) === 0,
   }));
   return (await run.seal({
     changes,

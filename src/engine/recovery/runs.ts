@@ -43,6 +43,8 @@ export interface StoreChange {
 export interface CreatedStore {
   readonly baseOffset: number;
   readonly hex: string;
+  /** True where an empty file stood there. Runs of older versions do not say it. */
+  readonly wasEmpty?: boolean;
 }
 
 /** Stores whose names the run changed, as pairs of base offsets: the first was renamed to the second. */

@@ -27,7 +27,7 @@ import {
   type RecoveryRun,
   type StoreChange,
 } from './runs.ts';
-import { replaceStores, type Splice } from './segments.ts';
+import { placeStore, replaceStores, type Splice } from './segments.ts';
 import { storePath, type TopicContext } from '../topic-directory.ts';
 import type { LockHold } from '../topic-lock.ts';
 
@@ -207,6 +207,7 @@ function isStillThere(context: TopicContext, manifest: RecoverManifest, created:
   const bytes = Buffer.from(created.hex, 'hex');
   return (
     withStore(context, created.baseOffset, (store) => {
+      if (created.wasEmpty === true && store.status().sizeBytes === 0) return false;
       const now = Buffer.alloc(bytes.length + 1);
       if (!now.subarray(0, store.read(now, 0)).equals(bytes)) throw noLongerThere(context, manifest.run, '');
       return true;
@@ -233,9 +234,11 @@ async function restoreStores(
     if (change.method === 'rewritten') continue;
     await restoreRegion(context, manifest.run, change);
   }
-  for (const { baseOffset } of work.created) {
+  for (const { baseOffset, wasEmpty } of work.created) {
     removeIndex(context, baseOffset);
-    fileSystem.unlink(storePath(context, baseOffset));
+    if (wasEmpty === true)
+      await placeStore(context, { baseOffset, bytes: Buffer.alloc(0), run: manifest.run });
+    else fileSystem.unlink(storePath(context, baseOffset));
   }
   if (work.created.length > 0) await fileSystem.syncDirectory(directory);
 }

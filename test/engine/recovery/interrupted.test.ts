@@ -81,6 +81,7 @@ const SCENARIOS: readonly Scenario[] = [
     lost: [6],
   },
   { title: 'a missing segment', damage: () => ({ [SEALED]: undefined }), lost: [3, 4, 5, 6] },
+  { title: 'an emptied store', damage: () => ({ [SEALED]: Buffer.alloc(0) }), lost: [3, 4, 5, 6] },
   {
     title: 'a frame removed from the active store',
     damage: (of) => ({ [ACTIVE]: without(of(ACTIVE), 0) }),

@@ -17,6 +17,7 @@ import {
 } from '../../../src/engine/recovery/recover.ts';
 import { applyPlan } from '../../../src/engine/recovery/apply.ts';
 import { listDamage } from '../../../src/engine/recovery/damage-list.ts';
+import type { UndoReport } from '../../../src/engine/recovery/undo.ts';
 import { withRecoveryLock } from '../../../src/engine/recovery/lock.ts';
 import { planRecovery, type RecoveryPlan } from '../../../src/engine/recovery/plan.ts';
 import {
@@ -248,6 +249,28 @@ describe('recover', () => {
     }
     expect(snapshotOf(scene.directory)).to.deep.equal(before);
   });
+
+  for (const [title, isOlder] of [
+    ['gives an empty store back with an undo', false],
+    ['undoes a run of an older version, which did not note that a store was empty, without it', true],
+  ] as const)
+    it(title, async () => {
+      scene.reset(new Map([[SEALED, Buffer.alloc(0)]]));
+      const [made] = (await scene.recover()).runs;
+      const { run, path } = made as { run: string; path: string };
+      const manifest = join(path, 'manifest.json');
+      const words = readFileSync(manifest, 'utf8');
+      expect(words).to.include('"wasEmpty": true');
+      if (isOlder) writeFileSync(manifest, words.replace(/,\s*"wasEmpty": true/, ''));
+      const undo = (): Promise<UndoReport> => undoRecovery(context(), { run, lockTimeoutMs: 2000 });
+      for (const expected of [
+        { restored: 1, wasUndone: false },
+        { restored: 0, wasUndone: true },
+      ]) {
+        expect(await undo()).to.include(expected);
+        expect(scene.stores().get(SEALED)).to.equal(isOlder ? undefined : '');
+      }
+    });
 
   it('undoes an older run after the newer one that overlaps it, and refuses the other order', async () => {
     damage(SEALED, 20);
