@@ -93,6 +93,12 @@ export type FrameVisitor = Pick<ScanRequest, 'onRecords' | 'onSpecial'> & Pick<L
 /** Index entries that are tried first when a frame is looked for. */
 const HINT_COUNT = 256;
 
+/**
+ * Offsets that may be missing in a hole of a store that ends nowhere known. A frame checks out at one offset of each high
+ * word, and two that were swapped may follow one another in the next one.
+ */
+const MAX_HOLE_OFFSETS = 2 ** 31;
+
 /** @throws FastQueueError `newer_format`; disk errors as themselves */
 export function scanStore(context: TopicContext, request: StoreScanRequest): StoreScan {
   const { store, endPosition } = request;
@@ -132,7 +138,7 @@ export function scanStore(context: TopicContext, request: StoreScanRequest): Sto
       offset: scan.nextOffset,
       lastTimestamp: scan.lastTimestamp,
       endPosition,
-      maxOffset: (request.endOffset ?? MAX_OFFSET) - 1,
+      maxOffset: (request.endOffset ?? Math.min(MAX_OFFSET, scan.nextOffset + MAX_HOLE_OFFSETS)) - 1,
       end: lastOffset === undefined ? undefined : { position: endPosition, nextOffset: lastOffset },
       onPassed: request.visitor?.onPassed,
     });

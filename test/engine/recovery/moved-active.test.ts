@@ -3,7 +3,7 @@
  * repaired copy and recover itself say and do is the same, and nothing that is good behind the mark's byte is lost.
  */
 import { expect } from 'chai';
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   decodeHighWatermark,
@@ -23,6 +23,7 @@ import {
   snapshotOf,
   storesOf,
 } from '../../support/recovery-scene.ts';
+import { ScratchTopic } from '../../support/scratch-topic.ts';
 
 const SEALED = '00000000000000000003.store';
 const ACTIVE = '00000000000000000007.store';
@@ -333,3 +334,27 @@ function framesOf(store: Buffer): Buffer[] {
   const starts = framePositions(store);
   return starts.slice(0, -1).map((start, number) => store.subarray(start, starts[number + 1]));
 }
+
+describe('an active store whose last two records changed places, behind bytes that came in', () => {
+  it('ends where it did: a checksum fits one offset of every 2^32, and those far ahead are none of its', async () => {
+    for (const count of [3, 4, 5, 6, 8, 13, 21]) {
+      const scratch = new ScratchTopic();
+      const topic = await scratch.open();
+      await topic.append(Array.from({ length: count }, (_, number) => Buffer.from(`record ${number}`)));
+      await topic.close();
+      const path = scratch.path('00000000000000000000.store');
+      const store = readFileSync(path);
+      const [before, last] = framePositions(store).slice(-3) as [number, number];
+      const swapped = [store.subarray(last), store.subarray(before, last)];
+      writeFileSync(path, Buffer.concat([Buffer.alloc(20, 7), store.subarray(0, before), ...swapped]));
+      for (const dryRun of [true, false]) {
+        const options = { dryRun, tryBitFlip: false, lockTimeoutMs: 1000 };
+        const { lost } = await recoverTopic(scratch.context(), options);
+        expect(lost, `${count} records`).to.deep.equal(count === 3 ? [{ from: 0, to: 3 }] : []);
+      }
+      const seen = await scratch.everyOffset();
+      expect([...seen.keys()].at(-1), `${count} records`).to.equal(count - 1);
+      scratch.remove();
+    }
+  });
+});
