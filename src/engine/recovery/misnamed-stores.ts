@@ -1,6 +1,7 @@
 /**
  * Stores that bear another store's name: exchanged, or renamed. Their frames say which offsets they hold, so they are
- * given their own names back. In between they stand in the run's folder, where nothing is ever taken for a leftover.
+ * given their own names back. In between they stand in the run's folder, where nothing is ever taken for a leftover. A
+ * run or an undo that was killed there is carried on from what the stores themselves say: all of them get their own names.
  */
 import { join } from 'node:path';
 import { storeFileName } from '../format/file-names.ts';
@@ -8,13 +9,13 @@ import type { HighWatermark } from '../format/high-watermark.ts';
 import { isSound, readFrameAt } from '../frame-scanner.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { MAX_OFFSET } from '../limits.ts';
+import { openIfThere } from '../io/open-if-there.ts';
 import { peekMark, writeMark } from '../mark-file.ts';
 import { removeIndex } from '../offset-index.ts';
 import { QuarantineRun } from '../quarantine.ts';
-import { markApplied, runPath, type RenamedStore } from './runs.ts';
+import { markApplied, runPath, type RecoverManifest, type RenamedStore } from './runs.ts';
 import { scanStore, solvedOffset } from '../damage-scan.ts';
 import { headerAt } from '../frame-header.ts';
-import { openStoreIfThere } from '../segment-list.ts';
 import { listStoreBases, storePath, type TopicContext, storeBytes } from '../topic-directory.ts';
 import type { LockHold } from '../topic-lock.ts';
 
@@ -22,7 +23,7 @@ import type { LockHold } from '../topic-lock.ts';
 export function findMisnamed(context: TopicContext): RenamedStore[] {
   const bases = listStoreBases(context);
   const found = bases.flatMap((from) => {
-    const to = actualBaseOf(context, from, bases);
+    const to = actualBaseOf(context, nameOf(context, from), bases);
     return to === undefined || to === from ? [] : [{ from, to }];
   });
   let movable = found.filter(({ to }, number) => found.findIndex((other) => other.to === to) === number);
@@ -38,13 +39,24 @@ export function findMisnamed(context: TopicContext): RenamedStore[] {
 const isTaken = (context: TopicContext, baseOffset: number): boolean =>
   (storeBytes(context, baseOffset) ?? 0) > 0;
 
-/** Undefined where nobody can tell: an empty store, a damaged beginning, one that retention has just taken. */
+/** A place that a store may be at, and the base offset that its name says. */
+interface NamedStore {
+  readonly path: string;
+  readonly baseOffset: number;
+}
+
+const nameOf = (context: TopicContext, baseOffset: number): NamedStore => ({
+  path: storePath(context, baseOffset),
+  baseOffset,
+});
+
+/** Undefined where nobody can tell: no such store, an empty one, a damaged beginning. */
 function actualBaseOf(
   context: TopicContext,
-  baseOffset: number,
+  { path, baseOffset }: NamedStore,
   bases: readonly number[],
 ): number | undefined {
-  const store = openStoreIfThere(context, baseOffset);
+  const store = openIfThere(context.fileSystem, path);
   if (store === undefined) return undefined;
   try {
     if (store.status().sizeBytes === 0) return undefined;
@@ -126,60 +138,127 @@ export async function renameStores(
   const mark = peekMark(hold.markFile) as HighWatermark;
   const run = QuarantineRun.create(context, 'recover');
   await run.seal({ changes: [], created: [], renamed, lost: [], markBefore: mark, markLeft: mark });
-  writeMark(hold.markFile, { ...mark, generation: mark.generation + 1 });
-  await hold.markFile.datasync();
-  await moveAway(context, run.id, renamed);
-  await finishRenaming(context, run.id, renamed);
+  await renameByWayOf(context, hold, { run: run.id, renamed });
   await markApplied(context, run.id);
   return run.id;
 }
 
-/** Into the run's folder, indexes removed. The generation was raised. */
-export async function moveAway(
+/** Renames stores all at once, by way of a run's folder. The names that they get are free, or theirs. */
+export async function renameByWayOf(
   context: TopicContext,
-  run: string,
-  renamed: readonly RenamedStore[],
+  hold: Pick<LockHold, 'markFile'>,
+  { run, renamed }: Renaming,
 ): Promise<void> {
   const { fileSystem, directory } = context;
+  await beginRenaming(context, hold, renamed);
+  for (const { from } of renamed) fileSystem.rename(storePath(context, from), awayPath(context, run, from));
+  await fileSystem.syncDirectory(runPath(context, run));
+  await fileSystem.syncDirectory(directory);
+  for (const { from, to } of renamed) fileSystem.rename(awayPath(context, run, from), storePath(context, to));
+  await fileSystem.syncDirectory(directory);
+  await fileSystem.syncDirectory(runPath(context, run));
+}
+
+/** The part of a manifest that says what a run renamed. */
+type Renaming = Pick<RecoverManifest, 'run' | 'renamed'>;
+
+/** The generation raised, then no indexes of stores that get other names: all of it durable. */
+async function beginRenaming(
+  context: TopicContext,
+  { markFile }: Pick<LockHold, 'markFile'>,
+  renamed: readonly RenamedStore[],
+): Promise<void> {
+  const mark = peekMark(markFile) as HighWatermark;
+  writeMark(markFile, { ...mark, generation: mark.generation + 1 });
+  await markFile.datasync();
   for (const { from, to } of renamed) {
     removeIndex(context, from);
     removeIndex(context, to);
   }
-  await fileSystem.syncDirectory(directory);
-  for (const { from } of renamed) fileSystem.rename(storePath(context, from), awayPath(context, run, from));
-  await fileSystem.syncDirectory(runPath(context, run));
-  await fileSystem.syncDirectory(directory);
+  await context.fileSystem.syncDirectory(context.directory);
 }
 
-/** Out of the run's folder, to the names that they are to have; also what a killed run left there. */
-export async function finishRenaming(
+/**
+ * Gives the stores of a run their own names where it, or its undo, was killed while some of them had none.
+ *
+ * @returns false where there was nothing to do
+ */
+export async function settleRenames(
   context: TopicContext,
-  run: string,
-  renamed: readonly RenamedStore[],
-): Promise<void> {
-  const { fileSystem } = context;
-  const waiting = renamed.filter(({ from }) => fileSystem.status(awayPath(context, run, from)) !== undefined);
-  for (const { from, to } of waiting) {
-    if (!isTaken(context, to)) fileSystem.rename(awayPath(context, run, from), storePath(context, to));
+  hold: Pick<LockHold, 'markFile'>,
+  renaming: Renaming,
+): Promise<boolean> {
+  const { fileSystem, directory } = context;
+  const moves = pendingRenames(context, renaming);
+  if (moves.length === 0) return false;
+  await beginRenaming(context, hold, renaming.renamed);
+  for (const { path, to } of moves) {
+    fileSystem.rename(path, storePath(context, to));
+    // Each before the next, which may take the name that this one had.
+    await fileSystem.syncDirectory(directory);
+    await fileSystem.syncDirectory(runPath(context, renaming.run));
   }
-  if (waiting.length === 0) return;
-  await fileSystem.syncDirectory(context.directory);
-  await fileSystem.syncDirectory(runPath(context, run));
+  if (areRenamed(context, renaming)) await markApplied(context, renaming.run);
+  return true;
+}
+
+interface PendingRename {
+  readonly path: string;
+  readonly to: number;
+}
+
+/**
+ * What settleRenames would do, in an order in which every name is free by its turn. Nothing where all stores have names,
+ * or where those that are away would have to take the names of others.
+ */
+export function pendingRenames(context: TopicContext, { run, renamed }: Renaming): PendingRename[] {
+  if (!hasStoresAway(context, { run, renamed })) return [];
+  const strays = renamed.flatMap(({ from, to }): PendingRename[] => {
+    const places = [
+      { path: awayPath(context, run, from), baseOffset: from },
+      { path: awayPath(context, run, to), baseOffset: to },
+      nameOf(context, from),
+    ];
+    const found = places.find((place) => actualBaseOf(context, place, [to]) === to);
+    return found === undefined ? [] : [{ path: found.path, to }];
+  });
+  const moves: PendingRename[] = [];
+  const isFree = (base: number): boolean =>
+    !isTaken(context, base) || moves.some(({ path }) => path === storePath(context, base));
+  for (;;) {
+    const next = strays.find((stray) => !moves.includes(stray) && isFree(stray.to));
+    if (next === undefined) return moves;
+    moves.push(next);
+  }
+}
+
+/** True where stores stand in the folder of a run that was renaming them, or of one that was being undone. */
+export function hasStoresAway(context: TopicContext, { run, renamed }: Renaming): boolean {
+  return renamed.some(({ from, to }) =>
+    [from, to].some((base) => context.fileSystem.status(awayPath(context, run, base)) !== undefined),
+  );
 }
 
 const awayPath = (context: TopicContext, run: string, baseOffset: number): string =>
   join(runPath(context, run), storeFileName(baseOffset));
 
-/** The renames that take a run's own back. */
-export const reversed = (renamed: readonly RenamedStore[]): RenamedStore[] =>
-  renamed.map(({ from, to }) => ({ from: to, to: from }));
-
-/** True where every store stands under the name that the run gave it. */
-export function standRenamed(context: TopicContext, renamed: readonly RenamedStore[]): boolean {
-  return renamed.every(({ to }) => isTaken(context, to) && actualBaseOf(context, to, [to]) === to);
+/** True where a store stands under the name that the run found. */
+export function standsAsFound(context: TopicContext, { from, to }: RenamedStore): boolean {
+  return isTaken(context, from) && actualBaseOf(context, nameOf(context, from), [to]) === to;
 }
 
-/** True where they stand under the names that the run found. */
-export function standAsFound(context: TopicContext, renamed: readonly RenamedStore[]): boolean {
-  return renamed.every(({ from, to }) => isTaken(context, from) && actualBaseOf(context, from, [to]) === to);
+/** True where every store stands under the name that the run gave it. */
+function areRenamed(context: TopicContext, renaming: Renaming): boolean {
+  const isRenamed = ({ to }: RenamedStore): boolean =>
+    isTaken(context, to) && actualBaseOf(context, nameOf(context, to), [to]) === to;
+  return !hasStoresAway(context, renaming) && renaming.renamed.every(isRenamed);
+}
+
+/** True where renaming them back takes no name, nor a place in the run's folder, from another store. */
+export function canGoBack(context: TopicContext, renaming: Renaming): boolean {
+  const leaving = new Set(renaming.renamed.map(({ to }) => to));
+  return (
+    areRenamed(context, renaming) &&
+    renaming.renamed.every(({ from }) => leaving.has(from) || !isTaken(context, from))
+  );
 }

@@ -3,7 +3,7 @@
  */
 import { joinRanges, type LostOffsets, type RecoveryPlan } from './plan.ts';
 import type { RegionPart } from './regions.ts';
-import type { RecoveryRun, RenamedStore } from './runs.ts';
+import { isRecoverManifest, type RecoveryRun, type RenamedStore } from './runs.ts';
 import { storeFileName } from '../format/file-names.ts';
 import { indexPath, markPath, storePath, type TopicContext } from '../topic-directory.ts';
 
@@ -100,14 +100,17 @@ function placeOf(taken: readonly Extract<RegionPart, { type: 'frame' }>[]): stri
 
 const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
-/** A run that was killed while it exchanged frames. */
-export function takenBackRepair({ path }: RecoveryRun): RepairReport {
+/** A run that was killed while it exchanged frames or renamed stores. */
+export function takenBackRepair({ path, manifest }: RecoveryRun): RepairReport {
+  const isRenaming = isRecoverManifest(manifest) && manifest.renamed.length > 0;
   return {
     code: 'misplaced_frames',
     path,
     position: undefined,
     bytes: undefined,
-    repair: 'this recovery was interrupted: what it had replaced is written back, and repaired anew',
+    repair: isRenaming
+      ? 'this recovery was interrupted, or its undo was: stores get the names of their segments'
+      : 'this recovery was interrupted: what it had replaced is written back, and repaired anew',
     lost: [],
   };
 }

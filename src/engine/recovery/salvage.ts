@@ -11,7 +11,8 @@ import type { HighWatermark } from '../format/high-watermark.ts';
 import type { FileHandle, FileSystem } from '../io/file-system.ts';
 import { isFailed, writeMark } from '../mark-file.ts';
 import { writeWhole } from '../io/write-whole.ts';
-import { listRuns, runPath } from './runs.ts';
+import { hasStoresAway } from './misnamed-stores.ts';
+import { isRecoverManifest, listRuns, runPath, type RecoveryRun } from './runs.ts';
 import { DEFAULT_TOPIC_SETTINGS } from '../settings.ts';
 import {
   listStoreBases,
@@ -101,8 +102,8 @@ async function copyAsOf(
 }
 
 /**
- * Runs that were killed, with all that they kept: frames (and stores) that were being moved may be in their folders only.
- * Repairing the copy begins with them, as in place.
+ * Runs that were killed, or whose undo was, with all that they kept: frames (and stores) that were being moved may be in
+ * their folders only. Repairing the copy begins with them, as in place.
  */
 async function copyInterrupted(
   source: TopicContext,
@@ -111,7 +112,9 @@ async function copyInterrupted(
 ): Promise<UnreadableRange[]> {
   const { fileSystem } = source;
   const unreadable: UnreadableRange[] = [];
-  for (const { run, path } of listRuns(source).filter(({ state }) => state === 'interrupted')) {
+  const isHalf = ({ state, manifest }: RecoveryRun): boolean =>
+    state === 'interrupted' || (isRecoverManifest(manifest) && hasStoresAway(source, manifest));
+  for (const { run, path } of listRuns(source).filter(isHalf)) {
     fileSystem.makeDirectory(quarantinePath(copy));
     fileSystem.makeDirectory(runPath(copy, run));
     for (const name of fileSystem.list(path) ?? []) {

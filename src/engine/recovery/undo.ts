@@ -14,7 +14,7 @@ import { removeIndex } from '../offset-index.ts';
 import type { QuarantineManifest } from '../quarantine.ts';
 import { copyBytes } from '../io/write-whole.ts';
 import { standingOf, type ChangeStanding } from './comparison.ts';
-import { finishRenaming, moveAway, reversed, standAsFound, standRenamed } from './misnamed-stores.ts';
+import { canGoBack, pendingRenames, renameByWayOf, settleRenames, standsAsFound } from './misnamed-stores.ts';
 import {
   copyPath,
   findRun,
@@ -165,20 +165,15 @@ async function undoRepairs(context: TopicContext, hold: Hold, manifest: RecoverM
   return { count: open.length + created.length + renames, bytes };
 }
 
-/** Stores that were renamed are all renamed back. Such a run changed nothing else. */
+/** Stores that still stand as they were renamed are all renamed back. Such a run changed nothing else. */
 async function undoRenames(context: TopicContext, hold: Hold, manifest: RecoverManifest): Promise<number> {
   const { renamed, run } = manifest;
-  if (renamed.length === 0) return 0;
-  const back = reversed(renamed);
-  await finishRenaming(context, run, back);
-  if (standAsFound(context, renamed)) return 0;
-  if (!standRenamed(context, renamed)) throw noLongerThere(context, run, '');
-  const mark = peekMark(hold.markFile) as HighWatermark;
-  writeMark(hold.markFile, { ...mark, generation: mark.generation + 1 });
-  await hold.markFile.datasync();
-  await moveAway(context, run, back);
-  await finishRenaming(context, run, back);
-  return renamed.length;
+  await settleRenames(context, hold, manifest);
+  const open = renamed.filter((one) => !standsAsFound(context, one));
+  if (open.length === 0) return 0;
+  if (!canGoBack(context, { run, renamed: open })) throw noLongerThere(context, run, '');
+  await renameByWayOf(context, hold, { run, renamed: open.map(({ from, to }) => ({ from: to, to: from })) });
+  return open.length;
 }
 
 /** @throws FastQueueError `recovery_incomplete` */
@@ -299,17 +294,23 @@ function noLongerThere(context: TopicContext, run: string, copy: string): FastQu
   );
 }
 
-/** Runs that were killed while frames of theirs were in neither place. */
+/** Runs that were killed, or whose undo was, while frames or stores of theirs were in neither place. */
 export function halfExchanged(context: TopicContext, runs: readonly RecoveryRun[]): RecoveryRun[] {
-  return runs.filter(({ state, manifest }) => {
-    if (state !== 'interrupted' || !isRecoverManifest(manifest)) return false;
-    if (!manifest.changes.some(({ isExchanged }) => isExchanged)) return false;
-    const standings = standingsIfKnown(context, manifest)?.map(({ standing }) => standing);
-    return (
-      standings?.some((standing) => standing !== 'left') === true &&
-      standings.some((standing) => standing !== 'before')
-    );
-  });
+  return runs.filter((run) => areFramesBetween(context, run) || areStoresBetween(context, run));
+}
+
+function areStoresBetween(context: TopicContext, { manifest }: RecoveryRun): boolean {
+  return isRecoverManifest(manifest) && pendingRenames(context, manifest).length > 0;
+}
+
+function areFramesBetween(context: TopicContext, { state, manifest }: RecoveryRun): boolean {
+  if (state !== 'interrupted' || !isRecoverManifest(manifest)) return false;
+  if (!manifest.changes.some(({ isExchanged }) => isExchanged)) return false;
+  const standings = standingsIfKnown(context, manifest)?.map(({ standing }) => standing);
+  return (
+    standings?.some((standing) => standing !== 'left') === true &&
+    standings.some((standing) => standing !== 'before')
+  );
 }
 
 /** Undefined where something else stands at a place of the run: then it cannot be taken back, nor need it be. */
@@ -325,9 +326,9 @@ function standingsIfKnown(context: TopicContext, manifest: RecoverManifest): Sta
 /**
  * Puts back what a killed run had half replaced, so that nothing of it has to be looked for in quarantine: frames that
  * were being moved would otherwise be found in neither place. Where frames went from one region to another, all of the
- * run is taken back.
+ * run is taken back. Stores that were being renamed, or renamed back, get their own names.
  *
- * @returns the runs that were taken back as a whole
+ * @returns the runs whose frames or stores were in neither place
  * @throws FastQueueError `damaged` where that would have to be done and the mark is unsound
  */
 export async function rollBackInterrupted(
@@ -335,10 +336,12 @@ export async function rollBackInterrupted(
   hold: Hold,
   runs: readonly RecoveryRun[],
 ): Promise<RecoveryRun[]> {
-  for (const { run, state, manifest } of runs) {
-    if (state !== 'interrupted' || !isRecoverManifest(manifest)) continue;
-    await finishRenaming(context, run, manifest.renamed);
-    if (manifest.changes.some(({ isExchanged }) => isExchanged)) continue;
+  const half: RecoveryRun[] = [];
+  for (const one of runs) {
+    const { run, state, manifest } = one;
+    if (!isRecoverManifest(manifest)) continue;
+    if (await settleRenames(context, hold, manifest)) half.push(one);
+    if (state !== 'interrupted' || manifest.changes.some(({ isExchanged }) => isExchanged)) continue;
     for (const change of manifest.changes) {
       if (change.method === 'rewritten' || change.content === undefined) continue;
       const standing = withStore(context, change.baseOffset, (store) =>
@@ -347,10 +350,10 @@ export async function rollBackInterrupted(
       if (standing === 'mixed') await restoreRegion(context, run, change);
     }
   }
-  const exchanged = halfExchanged(context, runs);
-  for (const { run, manifest } of exchanged) {
-    await undoRepairs(context, hold, manifest as RecoverManifest);
-    await markUndone(context, run);
+  for (const one of runs.filter((run) => areFramesBetween(context, run))) {
+    await undoRepairs(context, hold, one.manifest as RecoverManifest);
+    await markUndone(context, one.run);
+    half.push(one);
   }
-  return exchanged;
+  return half;
 }
