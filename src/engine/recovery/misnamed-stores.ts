@@ -16,13 +16,15 @@ import { QuarantineRun } from '../quarantine.ts';
 import { markApplied, runPath, type RecoverManifest, type RenamedStore } from './runs.ts';
 import { scanStore, solvedOffset } from '../damage-scan.ts';
 import { headerAt } from '../frame-header.ts';
+import { seenMark } from './until-still.ts';
 import { listStoreBases, storePath, type TopicContext, storeBytes } from '../topic-directory.ts';
 import type { LockHold } from '../topic-lock.ts';
 
 /** The stores whose frames check out from another base offset, where that name is free or becomes free. */
 export function findMisnamed(context: TopicContext): RenamedStore[] {
-  const bases = listStoreBases(context);
-  const found = bases.flatMap((from) => {
+  const stores = listStoreBases(context);
+  const bases = withActiveBase(context, stores);
+  const found = stores.flatMap((from) => {
     const to = actualBaseOf(context, nameOf(context, from), bases);
     return to === undefined || to === from ? [] : [{ from, to }];
   });
@@ -34,6 +36,13 @@ export function findMisnamed(context: TopicContext): RenamedStore[] {
     movable = movable.filter(({ to }) => !isTaken(context, to) || leaving.has(to));
   }
   return movable;
+}
+
+/** Base offsets that segments are known to have: that of the active one stands in the mark, be there such a store or not. */
+function withActiveBase(context: TopicContext, stores: readonly number[]): readonly number[] {
+  const active = seenMark(context)?.baseOffset;
+  if (active === undefined || stores.includes(active)) return stores;
+  return [...stores, active].sort((left, right) => left - right);
 }
 
 const isTaken = (context: TopicContext, baseOffset: number): boolean =>

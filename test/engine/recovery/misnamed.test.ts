@@ -2,7 +2,8 @@
 import { expect } from 'chai';
 import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { recoverTopic, type RecoverReport } from '../../../src/engine/recovery/recover.ts';
+import type { FastQueueError } from '../../../src/engine/errors.ts';
+import { recoverTopic, undoRecovery, type RecoverReport } from '../../../src/engine/recovery/recover.ts';
 import { verifyTopic, type VerifyReport } from '../../../src/engine/verification/verify.ts';
 import { RecoveryScene, snapshotOf, storesOf } from '../../support/recovery-scene.ts';
 
@@ -67,6 +68,21 @@ describe('stores that bear the names of others', () => {
       lost: [],
       found: [`misplaced_frames ${nameOf(12)}`],
     },
+    'renamed, the active one, to the name of the one before it, which is gone': {
+      changes: () => ({ [nameOf(7)]: healthy(10), [nameOf(10)]: undefined }),
+      lost: [7, 8, 9],
+      found: [`misplaced_frames ${nameOf(7)}`, `missing_segment ${nameOf(7)}`],
+    },
+    'renamed, the active one, to the name of the first, and all others are gone': {
+      changes: () => ({
+        [nameOf(0)]: healthy(10),
+        [nameOf(3)]: undefined,
+        [nameOf(7)]: undefined,
+        [nameOf(10)]: undefined,
+      }),
+      lost: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+      found: [`misplaced_frames ${nameOf(0)}`, `missing_segment ${nameOf(0)}`],
+    },
     'renamed and damaged itself, behind its first record': {
       changes: () => {
         const bytes = Buffer.from(healthy(3));
@@ -100,6 +116,21 @@ describe('stores that bear the names of others', () => {
       await scene.undoAll();
       for (const [name, bytes] of storesOf(before)) expect(scene.stores().get(name), name).to.equal(bytes);
     });
+
+  it('are not renamed back over a store that has their name by then', async () => {
+    scene.reset(
+      new Map([...[3, 7, 10].map((base) => [nameOf(base), undefined] as const), [nameOf(0), healthy(10)]]),
+    );
+    const [renaming] = (await recover(false)).runs;
+    const repaired = scene.stores();
+    const context = scene.scratch.context(scene.fileSystem);
+    const undone = undoRecovery(context, { run: renaming?.run as string, lockTimeoutMs: 2000 });
+    const error = await undone.catch((reason: unknown) => reason as FastQueueError);
+    expect(error).to.include({ code: 'recovery_incomplete' });
+    expect(scene.stores()).to.deep.equal(repaired);
+    await scene.undoAll();
+    expect(scene.stores().get(nameOf(0))).to.equal(healthy(10).toString('hex'));
+  });
 
   it('get their own back beside what is called an index and is a directory, which stays', async () => {
     const changes = { [nameOf(3)]: undefined, [nameOf(5)]: healthy(3) };
