@@ -6,6 +6,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { dirname, join, relative } from 'node:path';
+import { commandLine } from '../command-line.ts';
+import { FastQueueError } from '../errors.ts';
 import { FRAME_HEADER_BYTES } from '../format/frame.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import { isDeleted, markUnsound, peekMark, refuseNewer, writeMark } from '../mark-file.ts';
@@ -341,10 +343,28 @@ export function listRecoveryRuns(context: TopicContext): RecoveryRun[] {
   return listRuns(context);
 }
 
-/** Removes a run from quarantine: it cannot be undone afterwards. */
+/**
+ * Removes a run from quarantine: it cannot be undone afterwards.
+ *
+ * @throws FastQueueError `recovery_incomplete` where it was interrupted and keeps what stands nowhere else; as purgeRun does
+ */
 export function purgeRecovery(
   context: TopicContext,
   options: { run: string; lockTimeoutMs: number },
 ): Promise<RecoveryRun> {
-  return withRecoveryLock(context, options.lockTimeoutMs, () => purgeRun(context, options.run));
+  const { run, lockTimeoutMs } = options;
+  return withRecoveryLock(context, lockTimeoutMs, () => {
+    const isNeeded = halfExchanged(context, listRuns(context)).some((half) => half.run === run);
+    if (isNeeded) throw stillNeeded(context, run);
+    return purgeRun(context, run);
+  });
+}
+
+function stillNeeded(context: TopicContext, run: string): FastQueueError {
+  return new FastQueueError(
+    'recovery_incomplete',
+    `${runPath(context, run)} keeps what an interrupted recovery was moving, and it may stand nowhere else. ` +
+      `Nothing was removed. Run "${commandLine(context, `recover ${context.topic}`)}" first.`,
+    { topic: context.topic, path: runPath(context, run), sideEffects: 'none' },
+  );
 }

@@ -68,7 +68,7 @@ export class FindingList {
     this.add('misplaced_frames', {
       path,
       message:
-        'A recovery was interrupted while it put frames back: the next one writes back what it had replaced first.',
+        'A recovery was interrupted while it put frames or stores back: the next one settles that first.',
       command: this.recoverCommand,
     });
   }

@@ -4,7 +4,12 @@
  */
 import { expect } from 'chai';
 import { join } from 'node:path';
-import { recoverTopic, undoRecovery, type RecoverReport } from '../../../src/engine/recovery/recover.ts';
+import {
+  purgeRecovery,
+  recoverTopic,
+  undoRecovery,
+  type RecoverReport,
+} from '../../../src/engine/recovery/recover.ts';
 import { listRuns } from '../../../src/engine/recovery/runs.ts';
 import { halfExchanged } from '../../../src/engine/recovery/undo.ts';
 import type { TopicContext } from '../../../src/engine/topic-directory.ts';
@@ -66,6 +71,11 @@ describe('stores that were being renamed when recover or undo was ended', () => 
     disk: ForgetfulFileSystem,
     damaged: ReadonlyMap<string, string>,
   ): Promise<void> {
+    for (const { run } of halfExchanged(contextOn(disk), listRuns(contextOn(disk)))) {
+      const purged = purgeRecovery(contextOn(disk), { run, lockTimeoutMs: 1000 });
+      const refusal: unknown = await purged.catch((error: unknown) => error);
+      expect(refusal).to.have.property('code', 'recovery_incomplete');
+    }
     const { lost, findings } = await verifyTopic(contextOn(disk), { quick: false, onBytes: () => undefined });
     const codes = findings.filter(({ severity }) => severity === 'error').map(({ code }) => code);
     expect([lost, codes.filter((code) => code !== 'misplaced_frames')], 'verify').to.deep.equal([[], []]);
