@@ -40,7 +40,7 @@ export class IndexCheck {
   readonly #intervalBytes: number;
   /** Entries beyond this are a busy writer's. */
   readonly #endPosition: number;
-  readonly #block = Buffer.alloc(BLOCK_ENTRIES * INDEX_ENTRY_BYTES);
+  readonly #block: Buffer;
   #blockFrom = { entry: 0, count: 0 };
   #number = 0;
   #entryCount = 0;
@@ -70,6 +70,8 @@ export class IndexCheck {
     this.#intervalBytes = segment.intervalBytes;
     this.#endPosition = segment.endPosition;
     this.#file = openIfThere(context.fileSystem, indexPath(context, segment.baseOffset));
+    const entryCount = Math.ceil((this.#file?.status().sizeBytes ?? 0) / INDEX_ENTRY_BYTES);
+    this.#block = Buffer.alloc(Math.min(BLOCK_ENTRIES, entryCount) * INDEX_ENTRY_BYTES);
     this.#toNextSound();
     this.#first = this.#current?.entry;
   }
