@@ -39,15 +39,19 @@ export const MANIFEST_FILE = 'manifest.json';
 
 /** One run being made. Copies first, then `seal`; a run without a manifest is what a killed process left. */
 export class QuarantineRun {
+  /** Of the last run that this process made. */
+  static #lastMs = 0;
+
   readonly id: string;
   readonly #context: TopicContext;
   readonly #reason: QuarantineReason;
   readonly #directory: string;
   readonly #regions: QuarantinedRegion[] = [];
 
-  /** Makes the run's folder. `id` sorts by time. */
+  /** Makes the run's folder. `id` sorts by time, and behind those that a recovery made in the same millisecond. */
   static create(context: TopicContext, reason: QuarantineReason): QuarantineRun {
-    const stamp = new Date().toISOString().replace(/[-:]/g, '').replace('.', '');
+    QuarantineRun.#lastMs = Math.max(Date.now(), QuarantineRun.#lastMs + 1);
+    const stamp = new Date(QuarantineRun.#lastMs).toISOString().replace(/[-:]/g, '').replace('.', '');
     const run = new QuarantineRun(context, reason, `${stamp}-${reason}-${randomUUID().slice(0, 8)}`);
     context.fileSystem.makeDirectory(quarantinePath(context));
     context.fileSystem.makeDirectory(run.#directory);

@@ -15,6 +15,7 @@ import {
   recoverTopic,
   undoRecovery,
 } from '../../../src/engine/recovery/recover.ts';
+import { QuarantineRun } from '../../../src/engine/quarantine.ts';
 import { applyPlan } from '../../../src/engine/recovery/apply.ts';
 import { listDamage } from '../../../src/engine/recovery/damage-list.ts';
 import type { UndoReport } from '../../../src/engine/recovery/undo.ts';
@@ -88,6 +89,12 @@ describe('recover', () => {
 
   const apply = (plan: RecoveryPlan): Promise<unknown> =>
     withRecoveryLock(context(), 2000, (hold) => applyPlan(context(), hold, plan));
+
+  it('gives runs names that sort in the order in which they were made, however fast that is', () => {
+    scene.reset(new Map());
+    const runs = Array.from({ length: 20 }, () => QuarantineRun.create(context(), 'recover').id);
+    expect(runs.toSorted()).to.deep.equal(runs);
+  });
 
   it('changes no byte of a healthy log', async () => {
     scene.reset();
