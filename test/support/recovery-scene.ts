@@ -43,6 +43,13 @@ export function storesOf(snapshot: Snapshot): Map<string, string> {
   return new Map(stores.map(([name, bytes]) => [name, bytes.toString('hex')]));
 }
 
+/** Four segments of batches for `fill`, in which stores can change places. */
+export const FOUR_SEGMENTS: readonly (readonly number[])[] = [[3], [4], [2, 1], [2, 1]];
+
+/** No two records of one length. */
+export const growingPayload = (offset: number): Buffer =>
+  Buffer.from(`record ${offset} `.padEnd(40 + offset, '.'));
+
 export class RecoveryScene {
   readonly scratch = new ScratchTopic();
   readonly fileSystem: FileSystem;

@@ -4,6 +4,7 @@
  */
 import { expect } from 'chai';
 import { join } from 'node:path';
+import { storeFileName } from '../../../src/engine/format/file-names.ts';
 import {
   purgeRecovery,
   recoverTopic,
@@ -14,10 +15,9 @@ import { listRuns } from '../../../src/engine/recovery/runs.ts';
 import { halfExchanged } from '../../../src/engine/recovery/undo.ts';
 import type { TopicContext } from '../../../src/engine/topic-directory.ts';
 import { verifyTopic } from '../../../src/engine/verification/verify.ts';
-import { ForgetfulFileSystem, type MemoryFault } from '../../support/forgetful-file-system.ts';
-import { RecoveryScene, storesOf } from '../../support/recovery-scene.ts';
-
-const nameOf = (baseOffset: number): string => `${String(baseOffset).padStart(20, '0')}.store`;
+import { endAnywhere, type Work } from '../../support/ended-anywhere.ts';
+import { ForgetfulFileSystem } from '../../support/forgetful-file-system.ts';
+import { FOUR_SEGMENTS, growingPayload, RecoveryScene, storesOf } from '../../support/recovery-scene.ts';
 
 /** Names of stores, and the base offset of the one that each is given to. */
 const CASES: Readonly<Record<string, Readonly<Record<number, number | undefined>>>> = {
@@ -32,9 +32,7 @@ describe('stores that were being renamed when recover or undo was ended', () => 
   const scene = new RecoveryScene();
 
   before(async () => {
-    await scene.fill([[3], [4], [2, 1], [2, 1]], {
-      payload: (offset) => Buffer.from(`record ${offset} `.padEnd(40 + offset, '.')),
-    });
+    await scene.fill(FOUR_SEGMENTS, { payload: growingPayload });
   });
 
   after(() => {
@@ -44,8 +42,8 @@ describe('stores that were being renamed when recover or undo was ended', () => 
   function diskWith(names: Readonly<Record<number, number | undefined>>): ForgetfulFileSystem {
     const files = new Map(scene.healthy);
     for (const [name, base] of Object.entries(names)) {
-      if (base === undefined) files.delete(nameOf(Number(name)));
-      else files.set(nameOf(Number(name)), scene.healthy.get(nameOf(base)) as Buffer);
+      if (base === undefined) files.delete(storeFileName(Number(name)));
+      else files.set(storeFileName(Number(name)), scene.healthy.get(storeFileName(base)) as Buffer);
     }
     return ForgetfulFileSystem.holding(
       new Map([...files].map(([name, bytes]) => [join(scene.directory, name), bytes])),
@@ -93,32 +91,12 @@ describe('stores that were being renamed when recover or undo was ended', () => 
     expect(storesUnder(disk, scene.directory), 'undone').to.deep.equal(damaged);
   }
 
-  async function everyEnd(
-    prepare: () => Promise<ForgetfulFileSystem>,
-    run: (disk: ForgetfulFileSystem) => Promise<unknown>,
-    check: (disk: ForgetfulFileSystem) => Promise<void>,
-  ): Promise<void> {
-    const whole = await prepare();
-    const before = whole.changeCount;
-    await run(whole);
-    const count = whole.changeCount - before;
-    for (let at = 1; at <= count; at++) {
-      for (const type of ['die', 'fail'] as const satisfies MemoryFault['type'][]) {
-        const disk = await prepare();
-        disk.fault = { at: disk.changeCount + at, type };
-        await run(disk).catch(() => undefined);
-        disk.fault = undefined;
-        try {
-          await check(disk);
-        } catch (error) {
-          throw new Error(`ended at change ${at} of ${count} (${type}): ${String(error)}`, { cause: error });
-        }
-      }
-    }
-  }
+  const everyEnd = (work: Work): Promise<number> => endAnywhere(['failed', 'killed'], work);
 
   for (const [title, names] of Object.entries(CASES)) {
     const damaged = (): Map<string, string> => storesUnder(diskWith(names), scene.directory);
+    const prepare = (): Promise<ForgetfulFileSystem> => Promise.resolve(diskWith(names));
+    const check = (disk: ForgetfulFileSystem): Promise<void> => expectNothingLost(disk, damaged());
     const repaired = async (): Promise<ForgetfulFileSystem> => {
       const disk = diskWith(names);
       await recoverOn(disk);
@@ -126,15 +104,11 @@ describe('stores that were being renamed when recover or undo was ended', () => 
     };
 
     it(`loses nothing of ${title} to a recover that was ended anywhere`, async () => {
-      await everyEnd(
-        () => Promise.resolve(diskWith(names)),
-        recoverOn,
-        (disk) => expectNothingLost(disk, damaged()),
-      );
+      await everyEnd({ prepare, run: recoverOn, check });
     });
 
     it(`loses nothing of ${title} to an undo that was ended anywhere`, async () => {
-      await everyEnd(repaired, undoAll, (disk) => expectNothingLost(disk, damaged()));
+      await everyEnd({ prepare: repaired, run: undoAll, check });
     });
 
     it(`takes back the repair of ${title} at once, wherever recover or an undo was ended`, async () => {
@@ -142,8 +116,8 @@ describe('stores that were being renamed when recover or undo was ended', () => 
         await undoAll(disk);
         expect(storesUnder(disk, scene.directory)).to.deep.equal(damaged());
       };
-      await everyEnd(() => Promise.resolve(diskWith(names)), recoverOn, expectUndone);
-      await everyEnd(repaired, undoAll, expectUndone);
+      await everyEnd({ prepare, run: recoverOn, check: expectUndone });
+      await everyEnd({ prepare: repaired, run: undoAll, check: expectUndone });
     });
   }
 
@@ -151,16 +125,19 @@ describe('stores that were being renamed when recover or undo was ended', () => 
     const ring = CASES['a ring of three stores'] as (typeof CASES)[string];
     const damaged = storesUnder(diskWith(ring), scene.directory);
     let halfCount = 0;
-    await everyEnd(
-      () => Promise.resolve(diskWith(ring)),
-      recoverOn,
-      async (disk) => {
+    await everyEnd({
+      prepare: () => Promise.resolve(diskWith(ring)),
+      run: recoverOn,
+      check: async (disk) => {
         if (halfExchanged(contextOn(disk), listRuns(contextOn(disk))).length === 0) return;
         halfCount += 1;
-        const again = (): Promise<ForgetfulFileSystem> => Promise.resolve(disk.afterCrash('killed'));
-        await everyEnd(again, recoverOn, (left) => expectNothingLost(left, damaged));
+        await everyEnd({
+          prepare: () => Promise.resolve(disk.afterCrash('killed')),
+          run: recoverOn,
+          check: (left) => expectNothingLost(left, damaged),
+        });
       },
-    );
+    });
     expect(halfCount).to.be.greaterThan(0);
   });
 });

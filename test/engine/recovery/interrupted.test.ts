@@ -9,6 +9,7 @@ import { listRuns } from '../../../src/engine/recovery/runs.ts';
 import { halfExchanged } from '../../../src/engine/recovery/undo.ts';
 import { verifyTopic } from '../../../src/engine/verification/verify.ts';
 import type { TopicContext } from '../../../src/engine/topic-directory.ts';
+import { countChanges, endAnywhere, type Work } from '../../support/ended-anywhere.ts';
 import { ForgetfulFileSystem, type Crash } from '../../support/forgetful-file-system.ts';
 import { framePositions, lostOffsets, RecoveryScene, storesOf } from '../../support/recovery-scene.ts';
 
@@ -164,40 +165,8 @@ describe('recover and undo, ended at every change of the disk', () => {
     expect(await scene.differences(new Set(scenario.lost), disk)).to.deep.equal([]);
   }
 
-  async function countChanges(disk: ForgetfulFileSystem, run: () => Promise<unknown>): Promise<number> {
-    const before = disk.changeCount;
-    await run();
-    return disk.changeCount - before;
-  }
-
-  /** Ends `run` at its every change, in every way, and checks what is left. */
-  async function everyEnd(
-    prepare: () => Promise<ForgetfulFileSystem>,
-    run: (disk: ForgetfulFileSystem) => Promise<unknown>,
-    check: (disk: ForgetfulFileSystem) => Promise<void>,
-  ): Promise<void> {
-    const whole = await prepare();
-    const count = await countChanges(whole, () => run(whole));
-    for (let at = 1; at <= count; at++) {
-      for (const crash of ['failed', ...CRASHES] as const) {
-        const disk = await prepare();
-        disk.fault = { at: disk.changeCount + at, type: crash === 'failed' ? 'fail' : 'die' };
-        let isEnded = false;
-        try {
-          await run(disk);
-        } catch {
-          isEnded = true;
-        }
-        disk.fault = undefined;
-        runCount += 1;
-        if (crash !== 'failed') expect(isEnded, `ended at change ${at}`).to.equal(true);
-        try {
-          await check(crash === 'failed' ? disk : disk.afterCrash(crash));
-        } catch (error) {
-          throw new Error(`ended at change ${at} of ${count} (${crash}): ${String(error)}`, { cause: error });
-        }
-      }
-    }
+  async function everyEnd(work: Work): Promise<void> {
+    runCount += await endAnywhere(['failed', ...CRASHES], work);
   }
 
   const undoAll = async (disk: ForgetfulFileSystem): Promise<void> => {
@@ -212,11 +181,11 @@ describe('recover and undo, ended at every change of the disk', () => {
 
   for (const scenario of SCENARIOS) {
     it(`recovers ${scenario.title} after a recover that was ended anywhere`, async () => {
-      await everyEnd(
-        () => Promise.resolve(damagedDisk(scenario)),
-        recoverOn,
-        (disk) => expectRecovered(disk, scenario),
-      );
+      await everyEnd({
+        prepare: () => Promise.resolve(damagedDisk(scenario)),
+        run: recoverOn,
+        check: (disk) => expectRecovered(disk, scenario),
+      });
     });
 
     it(`has repaired ${scenario.title} durably once recover has ended, with all that undo needs`, async () => {
@@ -236,19 +205,19 @@ describe('recover and undo, ended at every change of the disk', () => {
 
     it(`undoes the repair of ${scenario.title} after an undo that was ended anywhere`, async () => {
       const damaged = storesOn(damagedDisk(scenario));
-      await everyEnd(
-        async () => {
+      await everyEnd({
+        prepare: async () => {
           const disk = damagedDisk(scenario);
           await recoverOn(disk);
           return disk.afterCrash('killed');
         },
-        undoAll,
-        async (disk) => {
+        run: undoAll,
+        check: async (disk) => {
           await undoAll(disk);
           expectStores(disk, damaged);
           await expectRecovered(disk, scenario);
         },
-      );
+      });
     });
   }
 

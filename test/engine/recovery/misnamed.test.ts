@@ -3,19 +3,22 @@ import { expect } from 'chai';
 import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FastQueueError } from '../../../src/engine/errors.ts';
+import { storeFileName } from '../../../src/engine/format/file-names.ts';
 import { recoverTopic, undoRecovery, type RecoverReport } from '../../../src/engine/recovery/recover.ts';
 import { verifyTopic, type VerifyReport } from '../../../src/engine/verification/verify.ts';
-import { RecoveryScene, snapshotOf, storesOf } from '../../support/recovery-scene.ts';
-
-const nameOf = (baseOffset: number): string => `${String(baseOffset).padStart(20, '0')}.store`;
+import {
+  FOUR_SEGMENTS,
+  growingPayload,
+  RecoveryScene,
+  snapshotOf,
+  storesOf,
+} from '../../support/recovery-scene.ts';
 
 describe('stores that bear the names of others', () => {
   const scene = new RecoveryScene();
 
   before(async () => {
-    await scene.fill([[3], [4], [2, 1], [2, 1]], {
-      payload: (offset) => Buffer.from(`record ${offset} `.padEnd(40 + offset, '.')),
-    });
+    await scene.fill(FOUR_SEGMENTS, { payload: growingPayload });
   });
 
   after(() => {
@@ -33,64 +36,80 @@ describe('stores that bear the names of others', () => {
 
   /** A store of the healthy log whose first record has another bit. */
   function flipped(baseOffset: number): Buffer {
-    const bytes = Buffer.from(scene.healthy.get(nameOf(baseOffset)) as Buffer);
+    const bytes = Buffer.from(scene.healthy.get(storeFileName(baseOffset)) as Buffer);
     bytes[20] = (bytes[20] as number) ^ 1;
     return bytes;
   }
 
-  const healthy = (baseOffset: number): Buffer => scene.healthy.get(nameOf(baseOffset)) as Buffer;
+  const healthy = (baseOffset: number): Buffer => scene.healthy.get(storeFileName(baseOffset)) as Buffer;
 
   const CASES: Readonly<
     Record<string, { changes: () => Record<string, Buffer | undefined>; lost: number[]; found: string[] }>
   > = {
     'exchanged, and another one is damaged': {
-      changes: () => ({ [nameOf(0)]: healthy(3), [nameOf(3)]: healthy(0), [nameOf(7)]: flipped(7) }),
+      changes: () => ({
+        [storeFileName(0)]: healthy(3),
+        [storeFileName(3)]: healthy(0),
+        [storeFileName(7)]: flipped(7),
+      }),
       lost: [7],
-      found: [`misplaced_frames ${nameOf(0)}`, `misplaced_frames ${nameOf(3)}`, `bad_checksum ${nameOf(7)}`],
+      found: [
+        `misplaced_frames ${storeFileName(0)}`,
+        `misplaced_frames ${storeFileName(3)}`,
+        `bad_checksum ${storeFileName(7)}`,
+      ],
     },
     'renamed, and the one before it is damaged': {
-      changes: () => ({ [nameOf(3)]: undefined, [nameOf(5)]: healthy(3), [nameOf(0)]: flipped(0) }),
+      changes: () => ({
+        [storeFileName(3)]: undefined,
+        [storeFileName(5)]: healthy(3),
+        [storeFileName(0)]: flipped(0),
+      }),
       lost: [0],
-      found: [`misplaced_frames ${nameOf(5)}`, `bad_checksum ${nameOf(0)}`],
+      found: [`misplaced_frames ${storeFileName(5)}`, `bad_checksum ${storeFileName(0)}`],
     },
     'renamed, the one before it missing and the active one damaged': {
       changes: () => ({
-        [nameOf(0)]: undefined,
-        [nameOf(3)]: undefined,
-        [nameOf(6)]: healthy(3),
-        [nameOf(10)]: flipped(10),
+        [storeFileName(0)]: undefined,
+        [storeFileName(3)]: undefined,
+        [storeFileName(6)]: healthy(3),
+        [storeFileName(10)]: flipped(10),
       }),
       lost: [0, 1, 2, 10],
-      found: [`misplaced_frames ${nameOf(6)}`, `bad_checksum ${nameOf(10)}`, `missing_segment ${nameOf(0)}`],
+      found: [
+        `misplaced_frames ${storeFileName(6)}`,
+        `bad_checksum ${storeFileName(10)}`,
+        `missing_segment ${storeFileName(0)}`,
+      ],
     },
     'renamed, the active one, and nothing else': {
-      changes: () => ({ [nameOf(10)]: undefined, [nameOf(12)]: healthy(10) }),
+      changes: () => ({ [storeFileName(10)]: undefined, [storeFileName(12)]: healthy(10) }),
       lost: [],
-      found: [`misplaced_frames ${nameOf(12)}`],
+      found: [`misplaced_frames ${storeFileName(12)}`],
     },
     'renamed, the active one, to the name of the one before it, which is gone': {
-      changes: () => ({ [nameOf(7)]: healthy(10), [nameOf(10)]: undefined }),
+      changes: () => ({ [storeFileName(7)]: healthy(10), [storeFileName(10)]: undefined }),
       lost: [7, 8, 9],
-      found: [`misplaced_frames ${nameOf(7)}`, `missing_segment ${nameOf(7)}`],
+      found: [`misplaced_frames ${storeFileName(7)}`, `missing_segment ${storeFileName(7)}`],
     },
     'renamed, the active one, to the name of the first, and all others are gone': {
       changes: () => ({
-        [nameOf(0)]: healthy(10),
-        [nameOf(3)]: undefined,
-        [nameOf(7)]: undefined,
-        [nameOf(10)]: undefined,
+        [storeFileName(0)]: healthy(10),
+        [storeFileName(3)]: undefined,
+        [storeFileName(7)]: undefined,
+        [storeFileName(10)]: undefined,
       }),
       lost: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
-      found: [`misplaced_frames ${nameOf(0)}`, `missing_segment ${nameOf(0)}`],
+      found: [`misplaced_frames ${storeFileName(0)}`, `missing_segment ${storeFileName(0)}`],
     },
     'renamed and damaged itself, behind its first record': {
       changes: () => {
         const bytes = Buffer.from(healthy(3));
         bytes[bytes.length - 1] = (bytes.at(-1) as number) ^ 1;
-        return { [nameOf(3)]: undefined, [nameOf(4)]: bytes };
+        return { [storeFileName(3)]: undefined, [storeFileName(4)]: bytes };
       },
       lost: [6],
-      found: [`misplaced_frames ${nameOf(4)}`, `bad_checksum ${nameOf(4)}`],
+      found: [`misplaced_frames ${storeFileName(4)}`, `bad_checksum ${storeFileName(4)}`],
     },
   };
 
@@ -119,7 +138,10 @@ describe('stores that bear the names of others', () => {
 
   it('are not renamed back over a store that has their name by then', async () => {
     scene.reset(
-      new Map([...[3, 7, 10].map((base) => [nameOf(base), undefined] as const), [nameOf(0), healthy(10)]]),
+      new Map([
+        ...[3, 7, 10].map((base) => [storeFileName(base), undefined] as const),
+        [storeFileName(0), healthy(10)],
+      ]),
     );
     const [renaming] = (await recover(false)).runs;
     const repaired = scene.stores();
@@ -129,13 +151,13 @@ describe('stores that bear the names of others', () => {
     expect(error).to.include({ code: 'recovery_incomplete' });
     expect(scene.stores()).to.deep.equal(repaired);
     await scene.undoAll();
-    expect(scene.stores().get(nameOf(0))).to.equal(healthy(10).toString('hex'));
+    expect(scene.stores().get(storeFileName(0))).to.equal(healthy(10).toString('hex'));
   });
 
   it('get their own back beside what is called an index and is a directory, which stays', async () => {
-    const changes = { [nameOf(3)]: undefined, [nameOf(5)]: healthy(3) };
+    const changes = { [storeFileName(3)]: undefined, [storeFileName(5)]: healthy(3) };
     scene.reset(new Map(Object.entries(changes)));
-    const odd = [3, 5].map((base) => join(scene.directory, nameOf(base).replace('.store', '.index')));
+    const odd = [3, 5].map((base) => join(scene.directory, storeFileName(base).replace('.store', '.index')));
     for (const path of odd) {
       rmSync(path, { force: true });
       mkdirSync(path);
@@ -143,7 +165,7 @@ describe('stores that bear the names of others', () => {
     expect((await recover(false)).lost).to.deep.equal([]);
     expect(await scene.differences(new Set())).to.deep.equal([]);
     await scene.undoAll();
-    expect(scene.stores().get(nameOf(5))).to.equal(healthy(3).toString('hex'));
+    expect(scene.stores().get(storeFileName(5))).to.equal(healthy(3).toString('hex'));
     for (const path of odd) expect(statSync(path).isDirectory(), path).to.equal(true);
   });
 });

@@ -29,6 +29,7 @@ import {
 import { openSegmentReaders } from '../../../src/engine/recovery/segment-readers.ts';
 import {
   framePositions,
+  growingPayload,
   RecoveryScene,
   snapshotOf,
   unsyncedFileSystem,
@@ -60,9 +61,7 @@ describe('recover', () => {
         [1, 1, 2],
         [3, 1],
       ],
-      {
-        payload: (offset) => Buffer.from(`record ${offset} `.padEnd(40 + offset, '.')),
-      },
+      { payload: growingPayload },
     );
   });
 
