@@ -25,7 +25,7 @@ export interface IndexVerdict {
   readonly contradictingCount: number;
   /**
    * True where it begins with the store and every entry before the last sound one is right. One that merely ends early is
-   * sound: a writer that was killed leaves it. Where the store has no frame, it may be missing and may have no entry.
+   * sound: a writer that was killed leaves it. Where the store has no frame it may be missing, and no entry may name one.
    */
   readonly isSound: boolean;
   /** True where a frame behind the last sound entry should have one, too. */
@@ -70,10 +70,15 @@ export class IndexCheck {
     this.#intervalBytes = segment.intervalBytes;
     this.#endPosition = segment.endPosition;
     this.#file = openIfThere(context.fileSystem, indexPath(context, segment.baseOffset));
-    const entryCount = Math.ceil((this.#file?.status().sizeBytes ?? 0) / INDEX_ENTRY_BYTES);
-    this.#block = Buffer.alloc(Math.min(BLOCK_ENTRIES, entryCount) * INDEX_ENTRY_BYTES);
-    this.#toNextSound();
-    this.#first = this.#current?.entry;
+    try {
+      const entryCount = Math.ceil((this.#file?.status().sizeBytes ?? 0) / INDEX_ENTRY_BYTES);
+      this.#block = Buffer.alloc(Math.min(BLOCK_ENTRIES, entryCount) * INDEX_ENTRY_BYTES);
+      this.#toNextSound();
+      this.#first = this.#current?.entry;
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   /** A run of records in the kernel's memory. */
@@ -125,13 +130,18 @@ export class IndexCheck {
       entryCount: this.#entryCount,
       unsoundCount: this.#unsoundCount,
       contradictingCount: this.#contradictingCount,
-      isSound: store.hasFrames ? this.#isSoundBut(store.regions) : this.#entryCount === 0,
+      isSound: store.hasFrames ? this.#isSoundBut(store.regions) : this.#isOfNothing(),
       endsEarly: this.#endsEarly,
     };
   }
 
   close(): void {
     this.#file?.close();
+  }
+
+  /** What a live writer has begun since may have entries already. */
+  #isOfNothing(): boolean {
+    return this.#contradictingCount + this.#unsoundCount === 0;
   }
 
   #isSoundBut(regions: readonly { position: number; endPosition: number }[]): boolean {

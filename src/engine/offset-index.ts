@@ -327,13 +327,13 @@ function greatestAtMost(
 type ExpectedFrame = SegmentPlace & { readonly lengthField?: number };
 
 /** Whether a frame that begins there checks out at that offset; of an index entry, whether it counts. */
-export function isFrameAt(request: LookupRequest, place: ExpectedFrame): boolean {
+export function isFrameAt(request: Omit<LookupRequest, 'useMap'>, place: ExpectedFrame): boolean {
   return frameAt(request, place) !== undefined;
 }
 
 /** An entry of another segment's index may point anywhere: what stands there is not read as the frame that it looks like. */
 function frameAt(
-  request: LookupRequest,
+  request: Omit<LookupRequest, 'useMap'>,
   { offset, position, lengthField }: ExpectedFrame,
 ): SoundFrame | undefined {
   if (offset < request.baseOffset || position >= request.endPosition) return undefined;

@@ -79,13 +79,25 @@ describe('a topic that is deleted while somebody reads it', () => {
       await topic.close();
     } catch (error) {
       if (!(error instanceof FastQueueError)) throw error;
-      return [error.code];
+      // What came before is of one life, too.
+      const lives = new Set(seen.map((record) => record.at(-1)));
+      return lives.size > 1 ? seen : [error.code];
     }
     return seen;
   }
 
-  for (const step of STEPS) {
-    it(`is read in one life or not found, ${step} before any file that the reader opens`, async () => {
+  /** The second record of the life that is being read. */
+  function damage(): void {
+    const path = join(scratch.directory, TOPIC, '00000000000000000000.store');
+    const bytes = readFileSync(path);
+    bytes[316]! ^= 1;
+    writeFileSync(path, bytes);
+  }
+
+  const cases = [false, true].flatMap((isDamaged) => STEPS.map((step) => ({ step, isDamaged })));
+  for (const { step, isDamaged } of cases) {
+    const title = isDamaged ? 'or found damaged' : 'or not found';
+    it(`is read in one life ${title}, ${step} before any file that the reader opens`, async () => {
       const directory = join(scratch.directory, TOPIC);
       let isReached = true;
       let at = 1;
@@ -97,6 +109,7 @@ describe('a topic that is deleted while somebody reads it', () => {
         });
         mkdirSync(directory);
         cpSync(before, directory, { recursive: true });
+        if (isDamaged) damage();
         let openCount = 0;
         isReached = false;
         const disk = new NodeFileSystem({ map: false });
@@ -112,7 +125,7 @@ describe('a topic that is deleted while somebody reads it', () => {
           },
         });
         expect(await readAll(fileSystem), `${step} before open ${at}`).to.be.deep.oneOf([
-          recordsOf('x'),
+          isDamaged ? ['damaged'] : recordsOf('x'),
           ['another life'],
           recordsOf('y'),
           ['topic_not_found'],

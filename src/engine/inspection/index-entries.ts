@@ -93,9 +93,8 @@ type EntryFields = Pick<InspectedEntry, 'offset' | 'position' | 'lengthField'>;
 
 function namesFrame(store: FileHandle, endPosition: number, entry: EntryFields): boolean {
   if (entry.position >= endPosition) return false;
-  const place = { position: entry.position, offset: entry.offset, endPosition, minTimestamp: -Infinity };
-  const frame = readFrameAt(store, place);
-  return isSound(frame) && frame.header.lengthField === entry.lengthField;
+  const { position, offset, lengthField } = entry;
+  return isSound(readFrameAt(store, { position, offset, lengthField, endPosition, minTimestamp: -Infinity }));
 }
 
 /** Without an offset in the checksum only the Length can be compared. */

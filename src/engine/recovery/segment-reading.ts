@@ -9,13 +9,13 @@ import { FRAME_HEADER_BYTES } from '../format/frame.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import type { IndexEntry } from '../format/index-entry.ts';
 import { headerAt } from '../frame-header.ts';
-import { isSound, payloadChecksum, readFrameAt } from '../frame-scanner.ts';
+import { payloadChecksum } from '../frame-scanner.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { findFlippedBit } from './bit-flip.ts';
 import type { RegionDamage } from './damaged-region.ts';
 import { pastMarkOf, type PastMark } from './past-mark.ts';
 import { framesWithin, scanStore, type FrameVisitor, type Hole, type StoreScan } from '../damage-scan.ts';
-import { isIndexFree } from '../offset-index.ts';
+import { isFrameAt, isIndexFree } from '../offset-index.ts';
 import type { LogSegment } from '../segment-list.ts';
 import { storePath, type TopicContext } from '../topic-directory.ts';
 import { seenWithReadableIndexes, type UnreadableIndex } from './readable-indexes.ts';
@@ -139,11 +139,8 @@ class Visit {
     this.#tell(sizeBytes - this.#bytes);
     // What a dead writer left behind the mark becomes part of the log, and its entries have to be right then. A live one
     // goes on writing both.
-    const namesFrame = (entry: IndexEntry): boolean => {
-      const endPosition = store.status().sizeBytes;
-      const frame = readFrameAt(store, { ...entry, endPosition, minTimestamp: -Infinity });
-      return isSound(frame) && frame.header.lengthField === entry.lengthField;
-    };
+    const namesFrame = (entry: IndexEntry): boolean =>
+      isFrameAt({ store, baseOffset: segment.baseOffset, endPosition: store.status().sizeBytes }, entry);
     const judgedBytes = segment.isActive && !isMoved ? Math.min(sizeBytes, mark.position) : sizeBytes;
     const index = this.#check?.verdict({
       hasFrames: judgedBytes >= FRAME_HEADER_BYTES,

@@ -1,7 +1,10 @@
 /** What verify says of an index, what recover would make anew and what it does: all three agree, and the log reads right. */
 import { expect } from 'chai';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { INDEX_ENTRY_BYTES } from '../../../src/engine/format/index-entry.ts';
+import { FastQueueError } from '../../../src/engine/errors.ts';
+import { encodeIndexEntry, INDEX_ENTRY_BYTES } from '../../../src/engine/format/index-entry.ts';
+import type { FileHandle, OpenMode } from '../../../src/engine/io/file-system.ts';
+import { NodeFileSystem } from '../../../src/engine/io/node-file-system.ts';
 import { decodeHighWatermark, encodeHighWatermark } from '../../../src/engine/format/high-watermark.ts';
 import { recoverTopic } from '../../../src/engine/recovery/recover.ts';
 import { verifyTopic } from '../../../src/engine/verification/verify.ts';
@@ -137,9 +140,58 @@ describe('a damaged index', () => {
   it('is none where a writer has not yet shown the first batch of its segment', async () => {
     const file = scratch.path('high-watermark');
     const mark = decodeHighWatermark(readFileSync(file))!;
-    rmSync(scratch.path(INDEX));
     writeFileSync(file, encodeHighWatermark({ ...mark, position: 0, nextOffset: 0 }));
+    // Its entries are written before the mark.
+    expect(await repairsOf(true)).to.deep.equal([]);
+    rmSync(scratch.path(INDEX));
     expect(await repairsOf(true)).to.deep.equal([]);
     expect(existsSync(scratch.path(INDEX))).to.equal(false);
+  });
+
+  it('of more entries in a damaged place than anybody would look up is made anew', async () => {
+    await scratch.fill(1, {}, 200_000);
+    const store = readFileSync(scratch.path(STORE));
+    const position = COUNT * 216;
+    store[position + 100_000]! ^= 1;
+    writeFileSync(scratch.path(STORE), store);
+    expect(await repairsOf(true)).to.deep.equal(['bad_checksum']);
+    const strays = Array.from({ length: 65_537 }, (_, number) => {
+      const entry = Buffer.alloc(INDEX_ENTRY_BYTES);
+      encodeIndexEntry(entry, 0, { offset: COUNT, position: position + 1 + number, lengthField: 10 });
+      return entry;
+    });
+    // One of them is the entry of the damaged record itself.
+    put(...entries(), ...strays.slice(2));
+    expect(await repairsOf(true)).to.deep.equal(['bad_checksum']);
+    put(...entries().slice(0, COUNT + 1), ...strays.slice(1));
+    expect(await repairsOf(true)).to.deep.equal(['bad_checksum', 'index_unsound']);
+  });
+
+  it('that the disk does not give up leaves no file open', async () => {
+    const open = new Set<FileHandle>();
+    const disk = new NodeFileSystem({ map: false });
+    const openFile = disk.open.bind(disk);
+    const fileSystem = Object.assign(disk, {
+      open: (path: string, mode: OpenMode): FileHandle => {
+        const file = openFile(path, mode);
+        const close = file.close.bind(file);
+        open.add(file);
+        return Object.assign(file, {
+          close: () => {
+            open.delete(file);
+            close();
+          },
+          ...(path.endsWith('.index') ? { read: () => refuse(path) } : {}),
+        });
+      },
+    });
+    const refuse = (path: string): never => {
+      throw new FastQueueError('io_error', `Could not read ${path}: EIO.`, { path, errno: 'EIO' });
+    };
+    const options = { dryRun: true, tryBitFlip: false, lockTimeoutMs: 1000 };
+    const refusal = recoverTopic(scratch.context(fileSystem), options);
+    const error: unknown = await refusal.catch((reason: unknown) => reason);
+    expect(error).to.have.property('code', 'io_error');
+    expect([...open].map(({ path }) => path)).to.deep.equal([]);
   });
 });
