@@ -1,5 +1,6 @@
 /** One record at a time: through the library against a bare write and fdatasync of the same bytes, and end to end. */
-import { closeSync, fdatasync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fdatasync, openSync, readSync, rmSync, statSync, writeSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
 import { inTurn, median, orderOfRound } from '../lib/measure.js';
 import { fixed, verdict } from '../lib/report.js';
@@ -8,6 +9,8 @@ const LIMIT = 1.2;
 /** Of each, for every round; as many again before they count, as in a process that has been running for a while. */
 const COUNT = 200;
 const datasync = promisify(fdatasync);
+/** Those of the project itself, not of this folder. */
+const requireOfProject = createRequire(new URL('../../package.json', import.meta.url));
 
 export const latency = { title: 'One record', measure, report };
 
@@ -20,14 +23,16 @@ async function measure({ directory, rounds: fewRounds, bin }) {
   const file = openSync(`${directory}/bare`, 'w');
   const payload = Buffer.alloc(100, 'x');
   const frame = Buffer.alloc(116, 'x');
+  const calls = callsOfAnAppend(directory, frame);
   const contenders = {
     bare: async (number) => {
       writeSync(file, frame, 0, frame.length, number * frame.length);
       await datasync(file);
     },
+    calls: calls.run,
     append: () => topic.append([payload]),
   };
-  const times = { bare: [], append: [] };
+  const times = { bare: [], calls: [], append: [] };
   const count = COUNT * fewRounds;
   for (let number = 0; number < 2 * count; number++) {
     for (const [name, run] of orderOfRound(Object.entries(contenders), number)) {
@@ -36,6 +41,7 @@ async function measure({ directory, rounds: fewRounds, bin }) {
     }
   }
   closeSync(file);
+  calls.close();
   await topic.close();
   const processes = await inTurn(
     {
@@ -48,19 +54,53 @@ async function measure({ directory, rounds: fewRounds, bin }) {
     rounds,
     count,
     bareMs: median(times.bare),
+    callsMs: median(times.calls),
     appendMs: median(times.append),
     produceMs: median(processes.produce) * 1000,
     bareProcessMs: median(processes.bare) * 1000,
   };
 }
 
-function report({ count, bareMs, appendMs, produceMs, bareProcessMs }) {
+/**
+ * What an append asks of the disk, without a line of the library's: lock; is the mark the file of its name; the mark; is
+ * the store the file of its name; the write; the sync; the mark; unlock. To two files of its own.
+ */
+function callsOfAnAppend(directory, frame) {
+  const { tryLock, unlock } = requireOfProject('fs-native-extensions');
+  const [markPath, storePath] = [`${directory}/calls.mark`, `${directory}/calls.store`];
+  const [mark, store] = [openSync(markPath, 'w+'), openSync(storePath, 'w')];
+  const markBytes = Buffer.alloc(64, 'x');
+  writeSync(mark, markBytes, 0, 64, 0);
+  const run = async (number) => {
+    tryLock(mark, 0, 0, { shared: false });
+    statSync(markPath, { bigint: true });
+    readSync(mark, markBytes, 0, 64, 0);
+    statSync(storePath, { bigint: true });
+    writeSync(store, frame, 0, frame.length, number * frame.length);
+    await datasync(store);
+    writeSync(mark, markBytes, 0, 64, 0);
+    unlock(mark);
+  };
+  const close = () => {
+    closeSync(mark);
+    closeSync(store);
+  };
+  return { run, close };
+}
+
+function report({ count, bareMs, callsMs, appendMs, produceMs, bareProcessMs }) {
   const ratio = appendMs / bareMs;
   return {
     tables: [
       {
         rows: [
           { what: 'write + fdatasync of 116 bytes', 'median ms': fixed(bareMs, 3), ratio: '', bar: '' },
+          {
+            what: 'the eight calls to the disk of an append, alone',
+            'median ms': fixed(callsMs, 3),
+            ratio: fixed(callsMs / bareMs),
+            bar: '',
+          },
           {
             what: 'append of one record, library',
             'median ms': fixed(appendMs, 3),

@@ -1,11 +1,13 @@
 /** The commands against the disk and the pipe: `dd`, `cat`, and a checksum alone. */
 import { rmSync, statSync } from 'node:fs';
 import { cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { linesFile } from '../lib/input.js';
 import { inTurn, median, peakMegabytes, seconds, speedRatio, warmMemory } from '../lib/measure.js';
 import { barPlot } from '../lib/plot.js';
 import { fixed, metOrNot, verdict } from '../lib/report.js';
 
+const BARE_COPY = fileURLToPath(new URL('../lib/bare-copy.js', import.meta.url));
 const LINE_BYTES = 100;
 const MEMORY_LIMIT_MB = 160;
 
@@ -24,6 +26,13 @@ const SPEEDS = {
     as: 'dd',
     bar: '≥ 0.8',
     wanted: { of: 'ratio', least: 0.8 },
+  },
+  copy: {
+    what: 'the same bytes copied by node, synced on another thread',
+    limit: 'dd oflag=dsync',
+    unit: MEGABYTES,
+    as: 'dd',
+    bar: '',
   },
   pipe: {
     what: 'produce from a pipe',
@@ -91,6 +100,7 @@ async function measure({ directory, barredRounds: rounds, inputBytes, bin }) {
   const writing = await inTurn(
     {
       dd: { prepare: fresh, run: `dd if=${input.path} of=${other} bs=1M oflag=dsync` },
+      copy: { prepare: fresh, run: `'${process.execPath}' '${BARE_COPY}' ${input.path} ${other}` },
       file: { prepare: fresh, run: `${node} produce t ${input.path} -d ${data} --ack none` },
       catDd: {
         prepare: fresh,

@@ -1,6 +1,7 @@
 /**
- * `fastqueue serve` under the load of autocannon, in turn with a bare node:http server that discards the same bodies; a
- * large request against `produce`; and a large topic read back as NDJSON.
+ * `fastqueue serve` under the load of autocannon, in turn with a bare node:http server that discards the same bodies
+ * and one that writes and syncs them and does nothing else; a large request against `produce`; and a large topic read
+ * back as NDJSON.
  */
 import { readFileSync, rmSync } from 'node:fs';
 import { Agent } from 'node:http';
@@ -12,6 +13,7 @@ import { fixed, metOrNot, verdict } from '../lib/report.js';
 import { fetchWhole, startServer } from '../lib/servers.js';
 
 const BARE = fileURLToPath(new URL('../lib/bare-server.js', import.meta.url));
+const SYNCING = fileURLToPath(new URL('../lib/syncing-server.js', import.meta.url));
 const RECORD = Buffer.alloc(100, 'x');
 const CONNECTIONS = [1, 8, 64];
 const SECONDS_PER_RUN = 3;
@@ -33,14 +35,17 @@ async function measure({ directory, rounds, barredRounds, inputBytes, bin }) {
   const data = `${directory}/data`;
   rmSync(data, { recursive: true, force: true });
   const bare = await startServer([BARE]);
+  const syncing = await startServer([SYNCING, `${directory}/synced`]);
   const server = await startServer([bin, 'serve', '--port', '0', '-d', data]);
   const posts = [];
   let large;
   try {
-    for (const connections of CONNECTIONS) posts.push(await posting({ bare, server, connections, rounds }));
+    for (const connections of CONNECTIONS)
+      posts.push(await posting({ bare, syncing, server, connections, rounds }));
     large = await oneLargeRequest({ server, directory, bin, rounds: barredRounds, inputBytes });
   } finally {
     await bare.stop();
+    await syncing.stop();
     await server.stop();
   }
   const reading = await readingBack({
@@ -54,10 +59,10 @@ async function measure({ directory, rounds, barredRounds, inputBytes, bin }) {
   return { posts, large, reading };
 }
 
-async function posting({ bare, server, connections, rounds }) {
-  const rates = { bare: [], server: [] };
-  const times = { bare: [], server: [] };
-  const contenders = { bare: bare.url, server: server.url };
+async function posting({ bare, syncing, server, connections, rounds }) {
+  const rates = { bare: [], syncing: [], server: [] };
+  const times = { bare: [], syncing: [], server: [] };
+  const contenders = { bare: bare.url, syncing: syncing.url, server: server.url };
   for (const url of Object.values(contenders)) await load(url, { connections, duration: 1 });
   const before = await batchCounts(server);
   for (let round = 0; round < rounds; round++) {
@@ -73,12 +78,16 @@ async function posting({ bare, server, connections, rounds }) {
     p50Ms: median(times[name].map((each) => percentile(each, 0.5))),
     p99Ms: median(times[name].map((each) => percentile(each, 0.99))),
   });
+  const ratioOf = (name, other) => median(rates[name].map((rate, round) => rate / rates[other][round]));
   return {
     connections,
     bare: figures('bare'),
+    syncing: figures('syncing'),
     server: figures('server'),
     recordsPerSync: (after.records - before.records) / (after.batches - before.batches),
-    ratio: median(rates.server.map((rate, round) => rate / rates.bare[round])),
+    ratio: ratioOf('server', 'bare'),
+    syncingRatio: ratioOf('syncing', 'bare'),
+    ratioToSyncing: ratioOf('server', 'syncing'),
   };
 }
 
@@ -191,7 +200,7 @@ function report({ posts, large, reading }) {
       title,
       svg: barPlot({
         title,
-        series: ['bare node:http', 'serve'],
+        series: ['bare node:http', 'that writes and syncs', 'serve'],
         panels: [
           { heading: 'Throughput', axis: 'requests/s', rows: posts.map(throughputRow) },
           {
@@ -204,7 +213,8 @@ function report({ posts, large, reading }) {
     },
     note:
       `POSTs of 100 bytes, each answered once it is synced, for ${SECONDS_PER_RUN} s at a time. The bare server reads and discards ` +
-      'the same bodies and answers 201 with nothing. Load generator and server share the processors. The large request had ' +
+      'the same bodies and answers 201 with nothing; the one that syncs writes the bodies of half of its callers by one call, ' +
+      'syncs once and answers the same: what no server that stores can do without. Load generator and server share the processors. The large request had ' +
       `${large.rounds} rounds, reading back ${reading.rounds}.`,
   };
 }
@@ -217,13 +227,14 @@ const EMPTY_ROW = {
   'p99 ms': '',
   'records per sync': '',
   ratio: '',
+  'of syncing': '',
   bar: '',
 };
 
 const isBarred = ({ connections }) => connections === CONNECTIONS.at(-1);
 
 function postRows(post) {
-  const { connections, bare, server, recordsPerSync, ratio } = post;
+  const { connections, bare, syncing, server, recordsPerSync, ratio, syncingRatio, ratioToSyncing } = post;
   const row = (what, { requestsPerSecond, p50Ms, p99Ms }) => ({
     ...EMPTY_ROW,
     what: `${what}, ${connections} connections`,
@@ -233,10 +244,12 @@ function postRows(post) {
   });
   return [
     row('bare node:http', bare),
+    { ...row('node:http that writes and syncs', syncing), ratio: fixed(syncingRatio) },
     {
       ...row('serve', server),
       'records per sync': fixed(recordsPerSync, 1),
       ratio: fixed(ratio),
+      'of syncing': fixed(ratioToSyncing),
       bar: isBarred(post) ? `≥ ${POSTING_RATIO}: ${verdict(ratio >= POSTING_RATIO)}` : '',
     },
   ];
@@ -274,7 +287,7 @@ const nameOf = ({ connections }) => (connections === 1 ? '1 connection' : `${con
 
 /** The mark stands at the rate that there would be if the ratio were the one that is wanted. */
 function throughputRow(post) {
-  const { bare, server, ratio } = post;
+  const { bare, syncing, server, ratio } = post;
   const bar = ({ requestsPerSecond }) => ({
     value: requestsPerSecond,
     label: fixed(requestsPerSecond, 0),
@@ -285,10 +298,13 @@ function throughputRow(post) {
     wanted: (server.requestsPerSecond * POSTING_RATIO) / ratio,
     isMet,
   };
-  return { name: nameOf(post), bars: [bar(bare), { ...bar(server), ...(isBarred(post) && asked) }] };
+  return {
+    name: nameOf(post),
+    bars: [bar(bare), bar(syncing), { ...bar(server), ...(isBarred(post) && asked) }],
+  };
 }
 
 function latencyRow(post) {
   const bar = ({ p99Ms }) => ({ value: p99Ms, label: fixed(p99Ms, 2) });
-  return { name: nameOf(post), bars: [bar(post.bare), bar(post.server)] };
+  return { name: nameOf(post), bars: [bar(post.bare), bar(post.syncing), bar(post.server)] };
 }
