@@ -15,7 +15,7 @@ import { headerAt, headerBytesAt } from './frame-header.ts';
 import { newerFrame, payloadChecksum, scanFrames, type ScanRequest } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { MAX_OFFSET } from './limits.ts';
-import { findNextFrame, placesByLength } from './next-frame.ts';
+import { findNextFrame, placesByLength, type NextFrameRequest } from './next-frame.ts';
 import { entriesAfter } from './offset-index.ts';
 import type { TopicContext } from './topic-directory.ts';
 
@@ -199,14 +199,11 @@ export function followWith(
   context: TopicContext,
   file: FileHandle,
   minTimestamp: number,
-): (
-  from: { position: number; offset: number },
-  untilPosition: number,
-) => { position: number; offset: number } {
+): NonNullable<NextFrameRequest['follow']> {
   return (from, untilPosition) => {
     const place = { ...from, endPosition: untilPosition, minTimestamp };
     const scan = scanFrames({ file, kernel: context.kernel, ...place });
-    return { position: scan.endPosition, offset: scan.nextOffset };
+    return { position: scan.endPosition, offset: scan.nextOffset, lastTimestamp: scan.lastTimestamp };
   };
 }
 

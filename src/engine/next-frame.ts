@@ -4,7 +4,8 @@
  * Every byte may be the first of a frame. A candidate's header must be plausible, and so must the header that it leads
  * to, before any payload is read. Then its offset is solved for from its checksum (no trials) and must lie in range, and
  * the find must be confirmed by something that an accident cannot supply. Somebody's payload may hold whole frames: those
- * are told apart by where they lead. Sixteen zeros are no header (at time 0 they would check out at one offset in 2^32),
+ * are told apart by where they lead, and by what contradicts them. A frame that was moved or doubled is whole, and nothing
+ * in it is looked at. Sixteen zeros are no header (at time 0 they would check out at one offset in 2^32),
  * so that a file made larger with zeros is passed at the speed of reading.
  */
 import {
@@ -48,7 +49,7 @@ export interface NextFrameRequest {
    * Goes on from a good frame to the first that is not, or to `untilPosition`: end and next offset of the good ones. Who
    * gives it is not taken in by a record whose payload is a store.
    */
-  readonly follow?: ((from: FoundFrame, untilPosition: number) => FoundFrame) | undefined;
+  readonly follow?: ((from: FoundFrame, untilPosition: number) => ChainEnd) | undefined;
   /** Told how many bytes were looked at since it was told last: a hole may be as large as a disk. */
   readonly onPassed?: ((byteCount: number) => void) | undefined;
 }
@@ -56,6 +57,11 @@ export interface NextFrameRequest {
 export interface FoundFrame {
   readonly position: number;
   readonly offset: number;
+}
+
+/** What follows good frames, and the time of the last of them. */
+export interface ChainEnd extends FoundFrame {
+  readonly lastTimestamp: number;
 }
 
 interface Candidate {
@@ -75,21 +81,108 @@ export function findNextFrame(request: NextFrameRequest): FoundFrame | undefined
   if (expected !== undefined && isGoodFrame(expected, request)) return expected;
   if (isLastFrame(request)) return undefined;
   const anchor = request.indexEntries?.find((entry) => isGoodFrame(entry, request));
-  let best: { found: FoundFrame; endOffset: number } | undefined;
-  for (let from = request.fromPosition; ;) {
+  const chains: Chain[] = [];
+  for (let from = request.fromPosition; from <= horizonOf(request);) {
     const found = findCandidate({ ...request, fromPosition: from });
-    if (found === undefined || request.follow === undefined) return best?.found ?? found;
-    // Two chains that claim the same offsets: the damaged frame's payload holds the first of them.
-    const isRival = best === undefined || found.offset < best.endOffset;
-    if (!isRival) return best?.found;
+    if (found === undefined || request.follow === undefined) return bestReading(chains)?.start ?? found;
+    const firstTimestamp = timestampAt(request.file, found);
+    // Whichever of the others is the log's own, this one says nothing against it.
+    if (chains.length > 0 && chains.every(({ end }) => mayFollow(end, { start: found, firstTimestamp })))
+      break;
     if (found.offset === request.minOffset + 1 && isWholeFrame(request, found.position)) return found;
-    const chain = judgeChain(found, request, anchor);
-    if (chain.verdict === 'real') return found;
-    if (chain.verdict === 'possible') best = { found, endOffset: chain.offset };
-    from = chain.position;
-    if (from > horizonOf(request)) return best?.found;
+    const { verdict, ...end } = judgeChain(found, request, anchor);
+    if (verdict !== 'foreign') addChain(chains, { start: found, firstTimestamp, end }, request.file);
+    if (verdict === 'real') return bestReading(chains, chains.at(-1))?.start;
+    from = end.position;
   }
+  return bestReading(chains)?.start;
 }
+
+/** Good frames that follow one another, doubled ones among them left out: where they begin, and what follows them. */
+interface Chain {
+  readonly start: FoundFrame;
+  readonly firstTimestamp: number;
+  readonly end: ChainEnd;
+}
+
+/** True where a chain may stand behind another in one log: it claims no offset of that one, and times do not go back. */
+const mayFollow = (end: ChainEnd, behind: Omit<Chain, 'end'>): boolean =>
+  end.offset <= behind.start.offset && end.lastTimestamp <= behind.firstTimestamp;
+
+const timestampAt = (file: FileHandle, { position }: FoundFrame): number =>
+  headerAt(file, { position })?.timestamp ?? -Infinity;
+
+/** Chains that are weighed against one another. */
+const MAX_RIVALS = 64;
+
+/** Adds one that stands behind the others, or makes the last one longer where it goes on behind frames that are doubled. */
+function addChain(chains: Chain[], chain: Chain, file: FileHandle): void {
+  const last = chains.at(-1);
+  if (last !== undefined && goesOn(last, chain, file)) {
+    chains.splice(-1, 1, { ...last, end: chain.end });
+    return;
+  }
+  if (chains.length === MAX_RIVALS) {
+    const fewest = Math.min(...chains.map(offsetCount));
+    const number = chains.findIndex((each) => offsetCount(each) === fewest);
+    chains.splice(number, 1);
+  }
+  chains.push(chain);
+}
+
+const offsetCount = ({ start, end }: Chain): number => end.offset - start.offset;
+
+/** True where a chain begins with the very frames that the one before ends with: these stand there twice, and neither is foreign. */
+function goesOn(before: Chain, chain: Chain, file: FileHandle): boolean {
+  if (chain.start.offset >= before.end.offset || chain.end.offset < before.end.offset) return false;
+  let { position, offset } = chain.start;
+  while (offset < before.end.offset) {
+    const header = headerAt(file, { position });
+    const count = header === undefined ? undefined : countOffsets(file, { position, header });
+    if (header === undefined || count === undefined) return false;
+    position += header.frameBytes;
+    offset += count;
+  }
+  const byteCount = position - chain.start.position;
+  const twin = before.end.position - byteCount;
+  return (
+    offset === before.end.offset &&
+    twin >= before.start.position &&
+    checksumOf(file, twin, byteCount) === checksumOf(file, chain.start.position, byteCount)
+  );
+}
+
+const checksumOf = (file: FileHandle, position: number, byteCount: number): number =>
+  new RangeChecksums(file, position).of({ position, byteCount });
+
+/**
+ * Chains that contradict one another are not all the log's own. Of those that do not, the ones that keep most offsets
+ * together are believed; of two such readings the later, since a damaged frame's payload holds the other. Returns the
+ * first chain of the reading.
+ *
+ * @param last a chain that is the log's own in any case: the reading ends with it
+ */
+function bestReading(chains: readonly Chain[], last?: Chain): Chain | undefined {
+  let best: Reading | undefined;
+  const readings: Reading[] = [];
+  for (const chain of chains) {
+    const before = readings.filter((reading) => mayFollow(reading.last.end, chain)).reduce(better, undefined);
+    const keptCount = offsetCount(chain) + (before?.keptCount ?? 0);
+    const reading = { first: before?.first ?? chain, last: chain, keptCount };
+    readings.push(reading);
+    if (last === undefined || chain === last) best = better(best, reading);
+  }
+  return best?.first;
+}
+
+interface Reading {
+  readonly first: Chain;
+  readonly last: Chain;
+  readonly keptCount: number;
+}
+
+const better = (left: Reading | undefined, right: Reading): Reading =>
+  left !== undefined && left.keptCount > right.keptCount ? left : right;
 
 /** Damaged frames in a row whose Lengths are followed. */
 const MAX_FOLLOWED = 16;
@@ -149,17 +242,20 @@ function judgeChain(
   found: FoundFrame,
   request: NextFrameRequest,
   anchor: FoundFrame | undefined,
-): FoundFrame & { verdict: 'real' | 'possible' | 'foreign' } {
+): ChainEnd & { verdict: 'real' | 'possible' | 'foreign' } {
   const { endPosition, end, maxOffset } = request;
   const isAhead = anchor !== undefined && found.position <= anchor.position;
   const untilPosition = isAhead
     ? anchor.position
     : Math.min(endPosition, horizonOf(request) + MAX_BATCH_BYTES);
-  const chain = request.follow?.(found, untilPosition) ?? found;
+  const chain = request.follow?.(found, untilPosition) ?? { ...found, lastTimestamp: -Infinity };
   const next = { ...chain, position: Math.max(chain.position, found.position + 1) };
   if (chain.offset > maxOffset + 1) return { ...next, verdict: 'foreign' };
   if (isAhead) {
-    const isReached = chain.position === anchor.position && chain.offset === anchor.offset;
+    const isReached =
+      chain.position === anchor.position &&
+      chain.offset === anchor.offset &&
+      chain.lastTimestamp <= timestampAt(request.file, anchor);
     return { ...next, verdict: isReached ? 'real' : 'possible' };
   }
   const isAtEnd = chain.position === endPosition && (end === undefined || chain.offset === end.nextOffset);
@@ -198,10 +294,11 @@ function findCandidate(request: NextFrameRequest): FoundFrame | undefined {
       const header = decodeFrameHeader(bytes, at);
       if (!isPlausible(header, position, request)) continue;
       const found = confirm({ position, header }, request, checksums);
-      if (found !== undefined) return found;
+      if (found === 'elsewhere' && request.follow !== undefined) at += header.frameBytes - 1;
+      else if (found !== undefined && found !== 'elsewhere') return found;
     }
-    start += lastStart + 1;
-    request.onPassed?.(lastStart + 1);
+    start += at;
+    request.onPassed?.(at);
   }
   return undefined;
 }
@@ -235,7 +332,7 @@ function nextLikely(bytes: Buffer, place: { at: number; lastStart: number; minTi
     // The last of the headers that are all zeros.
     at = zerosEnd - FRAME_HEADER_BYTES;
   }
-  return lastStart + 1;
+  return Math.max(place.at, lastStart + 1);
 }
 
 function endOfZeros(bytes: Buffer, from: number): number {
@@ -263,11 +360,15 @@ function isPlausible(
   );
 }
 
+/** How far from where it stands a frame is taken for one that was moved: once in 32,768 that is an accident. */
+const MAX_MOVED_OFFSETS = 2 ** 16;
+
+/** `elsewhere`: a frame of this log that was moved or doubled. What its payload holds is no frame of the log. */
 function confirm(
   candidate: Candidate,
   request: NextFrameRequest,
   checksums: RangeChecksums,
-): FoundFrame | undefined {
+): FoundFrame | 'elsewhere' | undefined {
   const { file, endPosition } = request;
   const nextPosition = candidate.position + candidate.header.frameBytes;
   const next = headerAt(file, { position: nextPosition, endPosition });
@@ -288,16 +389,18 @@ function confirm(
   if (offsetCount === undefined) return undefined;
   const highest = Math.floor(request.maxOffset / 2 ** 32);
   const lowest = Math.floor(request.minOffset / 2 ** 32);
+  let isWhole = false;
   // A segment spans one or two high words; a range that is open upwards is tried only where it begins.
   for (let highWord = lowest; highWord <= Math.min(highest, lowest + 1); highWord++) {
     const offset = solveFrameOffset(headerBytes, { payloadChecksum, highWord });
+    isWhole ||= Math.abs(offset - request.minOffset) < MAX_MOVED_OFFSETS;
     if (offset < request.minOffset || offset > request.maxOffset) continue;
     const place = { position: candidate.position, offset };
     const following = { position: nextPosition, offset: offset + offsetCount };
     if (isConfirmed(place, following, request) || (leadsToFrame && checksOut(following, request, checksums)))
       return place;
   }
-  return undefined;
+  return isWhole ? 'elsewhere' : undefined;
 }
 
 /** True when a segment end, an index entry or the Lengths of damaged frames speak for this very place. */

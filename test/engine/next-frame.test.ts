@@ -9,7 +9,7 @@ import {
   MAX_RECORD_BYTES,
 } from '../../src/engine/format/frame.ts';
 import type { FileHandle } from '../../src/engine/io/file-system.ts';
-import { findNextFrame, type FoundFrame } from '../../src/engine/next-frame.ts';
+import { findNextFrame, type ChainEnd, type FoundFrame } from '../../src/engine/next-frame.ts';
 
 const TIME = 2_000_000_000_000;
 
@@ -19,6 +19,7 @@ function find(
   bytes: Buffer,
   minTimestamp = 1,
   minOffset = 0,
+  follow?: (from: FoundFrame) => ChainEnd,
 ): { found: FoundFrame | undefined; readBytes: number; readCalls: number } {
   let readCalls = 0;
   let readBytes = 0;
@@ -35,6 +36,7 @@ function find(
     minOffset,
     maxOffset: MAX_FOUND_OFFSET,
     minTimestamp,
+    follow,
   });
   return { found, readBytes, readCalls };
 }
@@ -154,6 +156,34 @@ describe('findNextFrame', () => {
     const { found, readBytes } = find(Buffer.concat([noise, framesFrom(42, [100_000, 10])]), 1);
     expect(found).to.deep.equal({ position: noise.length, offset: 42 });
     expect(readBytes).to.be.lessThan(1.5 * noise.length);
+  });
+
+  it('looks at nothing inside a frame that was doubled, however long it is', () => {
+    const payload = Buffer.concat([Buffer.alloc(1.5 * 1024 * 1024, '.'), framesFrom(42, [10, 10, 10])]);
+    const doubled = Buffer.alloc(FRAME_HEADER_BYTES + payload.length);
+    encodeFrame(doubled, 0, { kind: FRAME_KIND.record, offset: 6, timestamp: TIME, payload });
+    const bytes = Buffer.concat([Buffer.alloc(1), doubled, framesFrom(10, [10, 10])]);
+    const leadsNowhere = (from: FoundFrame): ChainEnd => ({
+      position: from.position + 20,
+      offset: from.offset + (from.offset === 42 ? 3 : 2),
+      lastTimestamp: TIME,
+    });
+    const { found } = find(bytes, 1, 7, leadsNowhere);
+    expect(found).to.deep.equal({ position: 1 + doubled.length, offset: 10 });
+  });
+
+  it('keeps the longest of frames that contradict one another, however many short ones there are', () => {
+    const longest = framesFrom(42, [10, 10, 10, 10, 10]);
+    const others = Array.from({ length: 200 }, (_, number) => framesFrom(42, [11 + (number % 7), 10]));
+    const bytes = Buffer.concat([Buffer.alloc(1), ...others, longest, ...others, Buffer.alloc(9, 0xff)]);
+    const longestAt = 1 + Buffer.concat(others).length;
+    const { found } = find(bytes, 1, 7, (from) => {
+      const count = from.position === longestAt ? 5 : 2;
+      let { position } = from;
+      for (let done = 0; done < count; done++) position = recordEnd(bytes, position, 1) as number;
+      return { position, offset: from.offset + count, lastTimestamp: TIME };
+    });
+    expect(found).to.deep.equal({ position: longestAt, offset: 42 });
   });
 
   it('reads nothing where the segment has all of its offsets', () => {
