@@ -6,6 +6,7 @@ import type { HighWatermark } from './format/high-watermark.ts';
 import { scanFrames } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { openIfThere } from './io/open-if-there.ts';
+import { MAX_BATCH_BYTES } from './limits.ts';
 import { isFailed } from './mark-file.ts';
 import { findNextFrame } from './next-frame.ts';
 import { lastIndexedPlace, type SegmentPlace } from './offset-index.ts';
@@ -21,12 +22,21 @@ interface StoreEnd extends SegmentPlace {
 
 /** True where frames in the last few KiB before a byte lead to it, at this next offset. False where that cannot be told. */
 export function isLedTo(context: TopicContext, end: StoreEnd): boolean {
+  return isLedToWithin(context, end, { byteCount: TAIL_BYTES, minOffset: end.baseOffset });
+}
+
+/** True where the first frame of this offset or a later one in so many bytes before an end leads to it. */
+function isLedToWithin(
+  context: TopicContext,
+  end: StoreEnd,
+  { byteCount, minOffset }: { byteCount: number; minOffset: number },
+): boolean {
   const { store, position } = end;
   const found = findNextFrame({
     file: store,
-    fromPosition: Math.max(0, position - TAIL_BYTES),
+    fromPosition: Math.max(0, position - byteCount),
     endPosition: position,
-    minOffset: end.baseOffset,
+    minOffset,
     maxOffset: end.offset - 1,
     minTimestamp: -Infinity,
     end: { position, nextOffset: end.offset },
@@ -43,7 +53,10 @@ export function endsAtMark(context: TopicContext, mark: HighWatermark, store: Fi
   const end = { store, baseOffset, position, offset: mark.nextOffset };
   const indexed = lastIndexedPlace(context, { store, baseOffset, endPosition: position, useMap: false });
   if (position - indexed.position > TAIL_BYTES && isLedTo(context, end)) return true;
-  return leadsTo(context, indexed, end);
+  if (leadsTo(context, indexed, end)) return true;
+  // What is damaged in between tells nothing of the last record, which begins within a batch of its end.
+  const last = { byteCount: MAX_BATCH_BYTES, minOffset: Math.max(baseOffset, end.offset - 1) };
+  return isLedToWithin(context, end, last);
 }
 
 /**
