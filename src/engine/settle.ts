@@ -16,6 +16,7 @@ import { isDeleted, isFailed, markUnsound, peekMark, refuseNewer, writeMark } fr
 import { dropIndexBeyond } from './offset-index.ts';
 import { pruneTornTails, QuarantineRun, type QuarantineReason } from './quarantine.ts';
 import { endsAtMark } from './store-end.ts';
+import { openIfThere } from './io/open-if-there.ts';
 import { storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
 import { TopicLock } from './topic-lock.ts';
 
@@ -66,6 +67,38 @@ export async function settle(log: LockedLog): Promise<HighWatermark> {
   return adopted;
 }
 
+/** The end of a store that settling cuts: what begins here is kept in quarantine. */
+export interface TailCut {
+  readonly baseOffset: number;
+  readonly position: number;
+  readonly byteCount: number;
+}
+
+/** What settling would cut, seen without the lock. Undefined where nothing is, or where it would meet damage. */
+export function seenCut(context: TopicContext, mark: HighWatermark): TailCut | undefined {
+  const { baseOffset } = mark;
+  const store = openIfThere(context.fileSystem, storePath(context, baseOffset));
+  if (store === undefined) return undefined;
+  try {
+    const { sizeBytes } = store.status();
+    const cutAt = (position: number): TailCut | undefined =>
+      sizeBytes > position ? { baseOffset, position, byteCount: sizeBytes - position } : undefined;
+    if (isFailed(mark)) return cutAt(mark.position);
+    const scan = scanBehind(context, mark, store);
+    if (scan.ending === 'torn-tail') return cutAt(scan.goodEndPosition);
+    const isLast = scan.ending === 'damaged' || scan.nextOffset === baseOffset;
+    return isLast ? undefined : seenCut(context, { ...mark, ...laterSegment(scan.nextOffset) });
+  } finally {
+    store.close();
+  }
+}
+
+const laterSegment = (nextOffset: number): Pick<HighWatermark, 'nextOffset' | 'baseOffset' | 'position'> => ({
+  nextOffset,
+  baseOffset: nextOffset,
+  position: 0,
+});
+
 /** Judges what lies behind the mark in the active store. */
 export function scanBehind(context: TopicContext, mark: HighWatermark, store: FileHandle): TailScan {
   return scanTail({
@@ -95,7 +128,7 @@ async function settleLaterSegment(
   if ((fileSystem.status(path)?.sizeBytes ?? 0) === 0) return undefined;
   const store = fileSystem.open(path, 'update');
   try {
-    return await settle({ ...log, store, mark: { ...adopted, baseOffset: adopted.nextOffset, position: 0 } });
+    return await settle({ ...log, store, mark: { ...adopted, ...laterSegment(adopted.nextOffset) } });
   } finally {
     store.close();
   }

@@ -83,7 +83,7 @@ describe('a data directory with odd things in it', () => {
       writeFileSync(store, bytes);
       const repaired = await sandbox.run(['recover']);
       expect(repaired.status, repaired.stderr).to.equal(4);
-      expect(repaired.stdout.toString()).to.include('lost: 1 record, offsets 6');
+      expect(repaired.stdout.toString()).to.include('lost: 1 record, offset 6');
       expect(lstatSync(path, { bigint: true }).ino).to.equal(before);
     });
   }

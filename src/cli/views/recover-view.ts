@@ -42,7 +42,7 @@ export function recoverText(
     );
   }
   const lostText =
-    lost.length === 0 ? 'nothing' : `${counted(countOf(lost), 'record')}, offsets ${rangesText(lost)}`;
+    lost.length === 0 ? 'nothing' : `${counted(countOf(lost), 'record')}, ${offsetsText(lost)}`;
   lines.push(...wrapWords(`lost: ${lostText}`, { indent: '  ', hanging: DEEP, columns }));
   const repaired = out === undefined ? place : { commandSuffix: dataDirectorySuffix(dirname(out)) };
   for (const { run, path } of runs) {
@@ -111,8 +111,13 @@ export function undoText({ topic, run, restored, wasUndone, bytes }: UndoReport)
     : `${topic}: the run ${run} was undone: ${counted(restored, 'place')}, ${formatSize(bytes)} written back`;
 }
 
+/** `offset 1041`, `offsets 1041..1043, 1050`. */
+export function offsetsText(ranges: readonly LostOffsets[]): string {
+  return `${countOf(ranges) === 1 ? 'offset' : 'offsets'} ${rangesText(ranges)}`;
+}
+
 /** `1041..1043, 1050`. */
-export function rangesText(ranges: readonly LostOffsets[]): string {
+function rangesText(ranges: readonly LostOffsets[]): string {
   return ranges.map(({ from, to }) => (to - from === 1 ? String(from) : `${from}..${to - 1}`)).join(', ');
 }
 

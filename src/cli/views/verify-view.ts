@@ -6,7 +6,7 @@ import { Chalk } from 'chalk';
 import Table from 'cli-table3';
 import { formatSize, formatTime, type Finding, type VerifyReport } from '../../engine/index.ts';
 import { wrapWords } from './columns.ts';
-import { rangesText } from './recover-view.ts';
+import { offsetsText } from './recover-view.ts';
 
 const BARE = {
   top: '',
@@ -102,7 +102,7 @@ function findingLines(
     ...wrapWords(finding.message, { indent: '    ', columns }),
   ];
   if (finding.lost.length > 0)
-    lines.push(...wrapWords(`lost: offsets ${rangesText(finding.lost)}`, { indent: '    ', columns }));
+    lines.push(...wrapWords(`lost: ${offsetsText(finding.lost)}`, { indent: '    ', columns }));
   if (finding.command !== undefined) lines.push(`    next: ${finding.command}`);
   return lines;
 }

@@ -10,7 +10,7 @@ import { commandLine } from '../command-line.ts';
 import { FastQueueError } from '../errors.ts';
 import { FRAME_HEADER_BYTES } from '../format/frame.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
-import { isDeleted, markUnsound, peekMark, refuseNewer, writeMark } from '../mark-file.ts';
+import { isDeleted, isFailed, markUnsound, peekMark, refuseNewer, writeMark } from '../mark-file.ts';
 import { applyPlan } from './apply.ts';
 import { rebuildIndex } from '../index-rebuild.ts';
 import { listDamage } from './damage-list.ts';
@@ -26,7 +26,14 @@ import {
 } from './plan.ts';
 import { copyTarget, copyTopic, type UnreadableRange } from './salvage.ts';
 import { withRecoveryLock } from './lock.ts';
-import { describePlan, markRepair, renameRepair, takenBackRepair, type RepairReport } from './report.ts';
+import {
+  cutRepair,
+  describePlan,
+  markRepair,
+  renameRepair,
+  takenBackRepair,
+  type RepairReport,
+} from './report.ts';
 import { findMisnamed, renameStores } from './misnamed-stores.ts';
 import { seenRenamed } from './renamed-view.ts';
 import { listRuns, purgeRun, runPath, type RecoveryRun } from './runs.ts';
@@ -37,7 +44,8 @@ import { openSegmentReaders } from './segment-readers.ts';
 import { makeUnderWay } from './unfinished-copy.ts';
 import { seenMark, untilStill } from './until-still.ts';
 import { DEFAULT_TOPIC_SETTINGS } from '../settings.ts';
-import { topicNotFound, type TopicContext, storeBytes } from '../topic-directory.ts';
+import { seenCut, type TailCut } from '../settle.ts';
+import { topicNotFound, type TopicContext, storeBytes, storePath } from '../topic-directory.ts';
 import type { LockHold } from '../topic-lock.ts';
 import { readTopicSettings, settingsForNewTopic, writeTopicSettings } from '../topic-settings.ts';
 
@@ -85,6 +93,9 @@ async function salvage(context: TopicContext, options: RecoverOptions, out: stri
       unreadableAsDamage: options.unreadableAsDamage === true,
       onBytes: options.onBytes ?? (() => undefined),
     });
+    // What a failed sync has left is not copied.
+    const mark = seenMark(context);
+    const cut = mark !== undefined && isFailed(mark) ? seenCut(context, mark) : undefined;
     const report = await repair(copy, options);
     // The indexes are not copied: that the copy's were made is no repair of anything.
     const repairs = report.repairs.filter(({ code }) => code !== 'index_unsound');
@@ -94,7 +105,7 @@ async function salvage(context: TopicContext, options: RecoverOptions, out: stri
     });
     return {
       ...report,
-      repairs: [...unreadable.map(unreadableRepair), ...repairs.map(placed)],
+      repairs: [...unreadable.map(unreadableRepair), ...[...cutRepairs(copy, cut), ...repairs].map(placed)],
       runs: report.runs.map(placed),
       out: target.directory,
     };
@@ -150,12 +161,11 @@ async function prepare(context: TopicContext, hold: LockHold, options: RecoverOp
   const misnamed = findMisnamed(context);
   if (misnamed.length > 0) await renameStores(context, hold, misnamed);
   repairs.push(...misnamed.map((store) => renameRepair(context, store)));
-  const sizeBefore = activeBytes(context, hold);
   const tail = await settleTail(context, hold, options);
   if (tail !== undefined) repairs.push(...describePlan(context, tail.plan));
   const mark = peekMark(hold.markFile) as HighWatermark;
   const runs = listRuns(context).filter(({ run }) => !known.has(run));
-  repairs.push(...cutRepairs(context, runs, sizeBefore));
+  repairs.push(...keptCuts(context, runs));
   return { mark, repairs, lost: tail?.plan.lost ?? [], runs: runs.map(({ run }) => run) };
 }
 
@@ -164,22 +174,14 @@ function activeBytes(context: TopicContext, hold: LockHold): number {
   return storeBytes(context, mark.baseOffset) ?? 0;
 }
 
-function cutRepairs(context: TopicContext, runs: readonly RecoveryRun[], sizeBefore: number): RepairReport[] {
-  const repairs: RepairReport[] = [];
-  for (const { manifest } of runs) {
-    if (manifest === undefined || manifest.reason === 'recover') continue;
-    for (const region of manifest.regions) {
-      repairs.push({
-        code: 'torn_tail',
-        path: `${context.directory}/${region.file}`,
-        position: region.position,
-        bytes: region.byteCount,
-        repair: `cut: the store ends at byte ${region.position} of ${sizeBefore}`,
-        lost: [],
-      });
-    }
-  }
-  return repairs;
+function cutRepairs(context: TopicContext, cut: TailCut | undefined): RepairReport[] {
+  return cut === undefined ? [] : [cutRepair({ ...cut, path: storePath(context, cut.baseOffset) })];
+}
+
+function keptCuts(context: TopicContext, runs: readonly RecoveryRun[]): RepairReport[] {
+  const cuts = runs.filter(({ manifest }) => manifest !== undefined && manifest.reason !== 'recover');
+  const regions = cuts.flatMap(({ manifest }) => manifest?.regions ?? []);
+  return regions.map((region) => cutRepair({ ...region, path: join(context.directory, region.file) }));
 }
 
 /** Under the lock: plans what is still part of the log, and carries that out. */
@@ -297,33 +299,28 @@ async function previewRecovery(context: TopicContext, options: RecoverOptions): 
   }
   const misnamed = findMisnamed(context);
   const seen = seenRenamed(context, misnamed);
-  const plans = await previewPlans(seen, found ?? markFromStores(context), {
+  const mark = found ?? markFromStores(context);
+  // Of the tail, then of the rest of the log: they are carried out one after the other.
+  const tail = previewTail(seen, mark, options);
+  const log = await listStill(seen, mark, {
     ...options,
     // Other threads see the disk as it is.
     jobs: misnamed.length > 0 ? undefined : options.jobs,
   });
+  const plans = [...(tail.damage === undefined ? [] : [tail.damage]), log].map(planRecovery);
+  const { cut } = tail;
   return {
     topic: context.topic,
     dryRun: true,
     repairs: [
       ...repairs,
       ...misnamed.map((store) => renameRepair(context, store)),
+      ...cutRepairs(context, cut),
       ...plans.flatMap((plan) => describePlan(context, plan)),
     ],
     lost: joinRanges(plans.flatMap((plan) => plan.lost)),
     runs: [],
   };
-}
-
-/** That of the tail, then that of the rest of the log, as they are carried out one after the other. */
-async function previewPlans(
-  context: TopicContext,
-  mark: HighWatermark,
-  options: RecoverOptions,
-): Promise<RecoveryPlan[]> {
-  const tail = previewTail(context, mark, options);
-  const log = await listStill(context, mark, options);
-  return (tail === undefined ? [log] : [tail, log]).map(planRecovery);
 }
 
 /**

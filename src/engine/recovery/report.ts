@@ -127,6 +127,23 @@ export function renameRepair(context: TopicContext, { from, to }: RenamedStore):
   };
 }
 
+/** An end of a store that is cut: what a dead writer left unfinished, or what a failed sync was to make durable. */
+export function cutRepair({ path, position, byteCount }: CutEnd): RepairReport {
+  const repair = cutPhrase({ position, byteCount });
+  return { code: 'torn_tail', path, position, bytes: byteCount, repair, lost: [] };
+}
+
+interface CutEnd {
+  readonly path: string;
+  readonly position: number;
+  readonly byteCount: number;
+}
+
+/** What becomes of such an end. */
+export function cutPhrase({ position, byteCount }: Omit<CutEnd, 'path'>): string {
+  return `cut: the store ends at byte ${position} of ${position + byteCount}`;
+}
+
 function movedMark(context: TopicContext, position: number): RepairReport {
   return {
     code: 'mark_unsound',

@@ -19,7 +19,7 @@ import { markApplied } from './runs.ts';
 import { scanStore, type Hole, type StoreScan } from '../damage-scan.ts';
 import { placeStore } from './segments.ts';
 import { describeHole } from './segment-reading.ts';
-import { scanBehind, settle } from '../settle.ts';
+import { scanBehind, seenCut, settle, type TailCut } from '../settle.ts';
 import { areFramesMoved } from '../store-end.ts';
 import { storePath, type TopicContext, storeBytes } from '../topic-directory.ts';
 import type { LockHold } from '../topic-lock.ts';
@@ -78,18 +78,20 @@ export interface TailOptions {
   readonly tryBitFlip: boolean;
 }
 
-/** What settleTail would repair, seen without the lock. Undefined where settling is enough. */
-export function previewTail(
-  context: TopicContext,
-  mark: HighWatermark,
-  options: TailOptions,
-): DamageList | undefined {
-  if (isFailed(mark) || (storeBytes(context, mark.baseOffset) ?? 0) <= mark.position) return undefined;
-  if (areFramesMoved(context, mark)) return undefined;
+/** What settleTail would do, seen without the lock: what it would cut, or repair where settling is not enough. */
+export interface TailPreview {
+  readonly cut: TailCut | undefined;
+  readonly damage: DamageList | undefined;
+}
+
+export function previewTail(context: TopicContext, mark: HighWatermark, options: TailOptions): TailPreview {
+  const nothing = { cut: undefined, damage: undefined };
+  if (!isUnsettled(context, mark) || areFramesMoved(context, mark)) return nothing;
   const store = context.fileSystem.open(storePath(context, mark.baseOffset), 'read');
   try {
-    const isSettled = scanBehind(context, mark, store).ending !== 'damaged';
-    return isSettled ? undefined : listTail(context, mark, { ...options, store });
+    if (isFailed(mark) || scanBehind(context, mark, store).ending !== 'damaged')
+      return { ...nothing, cut: seenCut(context, mark) };
+    return { ...nothing, damage: listTail(context, mark, { ...options, store }) };
   } finally {
     store.close();
   }

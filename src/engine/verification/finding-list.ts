@@ -7,9 +7,10 @@ import { commandLine } from '../command-line.ts';
 import { classifyTopicFile } from '../format/file-names.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import type { RecoveryPlan, RegionRepair } from '../recovery/plan.ts';
-import { restoredEnd } from '../recovery/report.ts';
+import { cutPhrase, restoredEnd } from '../recovery/report.ts';
 import type { SegmentReading } from '../recovery/segment-reading.ts';
 import { listSegments, type LogSegment } from '../segment-list.ts';
+import type { TailCut } from '../settle.ts';
 import { indexPath, markPath, storeBytes, storePath, type TopicContext } from '../topic-directory.ts';
 import { FINDING_SEVERITY, type Finding, type FindingCode } from './findings.ts';
 
@@ -130,6 +131,25 @@ export class FindingList {
         command: this.recoverCommand,
       });
     }
+  }
+
+  noteCut(cut: TailCut): void {
+    this.add('torn_tail', {
+      path: storePath(this.#context, cut.baseOffset),
+      position: cut.position,
+      bytes: cut.byteCount,
+      message: `A writer died, or its write failed, and left this end: nothing of it was acknowledged. By the next writer or by recover it is ${cutPhrase(cut)}.`,
+    });
+  }
+
+  /** Good frames behind the mark. */
+  noteUnsettled({ baseOffset, position, byteCount }: TailCut): void {
+    this.add('torn_tail', {
+      path: storePath(this.#context, baseOffset),
+      position,
+      bytes: byteCount,
+      message: `A writer died before it could move the high-water mark: ${byteCount} bytes of good frames lie behind it, and the next writer or recover adopts them.`,
+    });
   }
 
   #isEmptied({ baseOffset }: { baseOffset: number }): boolean {

@@ -10,15 +10,15 @@ import { FindingList } from './finding-list.ts';
 import type { Finding, OffsetRange } from './findings.ts';
 import { isDiskError, isGone } from '../io/open-if-there.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
-import { scanTail } from '../frame-scanner.ts';
-import { isDeleted, peekMark, readMark } from '../mark-file.ts';
+import { isDeleted, readMark } from '../mark-file.ts';
 import { isAsSeen } from '../recovery/apply.ts';
 import { listDamage } from '../recovery/damage-list.ts';
 import { findMisnamed } from '../recovery/misnamed-stores.ts';
-import { planRecovery, type DamageList, type RecoveryPlan } from '../recovery/plan.ts';
+import { joinRanges, planRecovery, type DamageList, type RecoveryPlan } from '../recovery/plan.ts';
 import { seenWithReadableIndexes } from '../recovery/readable-indexes.ts';
 import { actualPath, seenRenamed } from '../recovery/renamed-view.ts';
 import { listRuns, type RenamedStore } from '../recovery/runs.ts';
+import { previewTail } from '../recovery/tail.ts';
 import { halfExchanged } from '../recovery/undo.ts';
 import { markFromStores } from '../mark-from-stores.ts';
 import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from '../segment-list.ts';
@@ -151,12 +151,10 @@ class Verification {
     const plan = planRecovery(damage);
     if (mark.isSound && !(await this.#isStill(mark.value, plan))) return undefined;
     this.#findings.noteDamage(plan, mark.value.baseOffset);
-    const isActiveSound =
-      plan.pastMark === undefined &&
-      plan.regions.every((region) => region.baseOffset !== mark.value.baseOffset);
-    if (mark.isSound && isActiveSound) await this.#lookPastMark(mark.value);
+    // Where its frames were moved, the active store was read to its last byte.
+    const lostBehind = plan.pastMark === undefined ? await this.#lookPastMark(mark) : [];
     this.#findings.noteFiles(mark.value, { ...plan, isRolling: await this.#isRolling(mark.value) });
-    return this.#report(mark.value, plan.lost);
+    return this.#report(mark.value, joinRanges([...plan.lost, ...lostBehind]));
   }
 
   #report(
@@ -367,54 +365,41 @@ class Verification {
     return now !== undefined && (now.baseOffset !== before.baseOffset || now.position !== before.position);
   }
 
-  /** Bytes past the mark are the normal state beside a busy writer: only what stands still is looked at. */
-  async #lookPastMark(before: HighWatermark): Promise<void> {
-    const { fileSystem, kernel } = this.#context;
+  /**
+   * Bytes past the mark are the normal state beside a busy writer: only what stands still is looked at. Returns what is
+   * lost there: a mark may be a second behind, and records behind it acknowledged.
+   */
+  async #lookPastMark(mark: { value: HighWatermark; isSound: boolean }): Promise<readonly OffsetRange[]> {
+    const { value: before, isSound } = mark;
+    const { fileSystem } = this.#context;
     const path = storePath(this.#context, before.baseOffset);
     const sizeBytes = fileSystem.status(path)?.sizeBytes ?? 0;
     const later = listStoreBases(this.#context).filter(
       (base) =>
         base > before.baseOffset && (fileSystem.status(storePath(this.#context, base))?.sizeBytes ?? 0) > 0,
     );
-    if (sizeBytes <= before.position && later.length === 0) return;
+    if (sizeBytes <= before.position && later.length === 0) return [];
     await delay(STILLNESS_MS);
-    const file = fileSystem.open(markPath(this.#context), 'read');
-    const mark = peekMark(file);
-    file.close();
-    if (mark?.position !== before.position || mark.generation !== before.generation) return;
-    if (fileSystem.status(path)?.sizeBytes !== sizeBytes) return;
-    for (const base of later) {
+    const now = isSound ? seenMark(this.#context) : before;
+    if (now?.position !== before.position || now.generation !== before.generation) return [];
+    if (fileSystem.status(path)?.sizeBytes !== sizeBytes) return [];
+    const { cut, damage } = previewTail(this.#context, before, { tryBitFlip: false });
+    for (const base of later.filter((each) => each !== cut?.baseOffset)) {
       this.#findings.add('torn_tail', {
         path: storePath(this.#context, base),
         message:
           'This store lies wholly behind the high-water mark; the next writer adopts what is good in it.',
       });
     }
-    if (sizeBytes <= before.position) return;
-    const store = fileSystem.open(path, 'read');
-    try {
-      const place = { position: before.position, offset: before.nextOffset, endPosition: sizeBytes };
-      const tail = scanTail({ file: store, kernel, ...place, minTimestamp: -Infinity });
-      const bytes = sizeBytes - before.position;
-      if (tail.ending === 'damaged') {
-        this.#findings.add('bad_length', {
-          path,
-          position: tail.goodEndPosition,
-          bytes: sizeBytes - tail.goodEndPosition,
-          message: 'What lies behind the high-water mark is damaged, and it is no torn tail.',
-          command: this.#findings.recoverCommand,
-        });
-      } else {
-        this.#findings.add('torn_tail', {
-          path,
-          position: before.position,
-          bytes,
-          message: `A writer that died left ${bytes} bytes behind the high-water mark; nothing of it was acknowledged, and the next writer settles it.`,
-        });
-      }
-    } finally {
-      store.close();
+    if (damage !== undefined) {
+      const plan = planRecovery(damage);
+      this.#findings.noteDamage(plan, before.baseOffset);
+      return plan.lost;
     }
+    if (cut !== undefined) this.#findings.noteCut(cut);
+    else if (sizeBytes > before.position)
+      this.#findings.noteUnsettled({ ...before, byteCount: sizeBytes - before.position });
+    return [];
   }
 }
 

@@ -580,7 +580,7 @@ describe('fastqueue verify', () => {
       const text = await sandbox.run(['verify', 't']);
       expect(text.status).to.equal(3);
       expect(text.stdout.toString()).to.match(
-        /error bad_checksum: .*, bytes 17 to before 34\n.*\n +lost: offsets 1\n +next: fastqueue recover t --dry-run/,
+        /error bad_checksum: .*, bytes 17 to before 34\n.*\n +lost: offset 1\n +next: fastqueue recover t --dry-run/,
       );
       const json = await sandbox.run(['verify', 't', '--json']);
       expect(json.status).to.equal(3);
