@@ -266,7 +266,7 @@ interface UnsolvedFrame {
 }
 
 /** Of a hole. Zeros would be frames of 16 bytes by their Length, and a hole of them may be as large as a disk. */
-const MAX_WALKED_FRAMES = 65_536;
+export const MAX_WALKED_FRAMES = 65_536;
 
 function walkHole(store: FileHandle, hole: Hole): UnsolvedFrame[] {
   const frames: UnsolvedFrame[] = [];

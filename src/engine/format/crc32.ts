@@ -90,6 +90,23 @@ export function crc32Combine(before: number, tail: { checksum: number; byteCount
   return (wound ^ tail.checksum) >>> 0;
 }
 
+/**
+ * The one bit of a text that was changed, told from what that did to its CRC-32 (the two sums, XOR). Undefined where it is
+ * none of the last `byteCount` bytes.
+ */
+export function changedBit(
+  difference: number,
+  byteCount: number,
+): { byteFromEnd: number; bit: number } | undefined {
+  // What the bit that the register takes last does to it; each one before goes one step further.
+  let change = POLYNOMIAL;
+  for (let step = 0; step < 8 * byteCount; step++) {
+    if (change === difference) return { byteFromEnd: step >>> 3, bit: 7 - (step & 7) };
+    change = (change & 1 ? (change >>> 1) ^ POLYNOMIAL : change >>> 1) >>> 0;
+  }
+  return undefined;
+}
+
 const ONE_ZERO = new Uint8Array(1);
 const FOUR_ZEROS = new Uint8Array(4);
 

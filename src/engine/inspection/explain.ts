@@ -16,7 +16,7 @@ import { StoreInspection, type InspectOptions } from './inspect.ts';
 import type { HoleStep, InspectedFrame } from './walk.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { NodeFileSystem } from '../io/node-file-system.ts';
-import { findFlippedBit } from '../recovery/bit-flip.ts';
+import { partsByFlippedBits } from '../recovery/bit-flip.ts';
 
 export interface Explanation {
   readonly path: string;
@@ -107,7 +107,7 @@ function reasonsFor(found: Found, facts: Facts): string[] {
   if (reasons.length === 0 && facts.options.checksum === 'crc32')
     reasons.push(...checksumReasons(facts.file, { position, header, bytes, hole }));
   if (reasons.length === 0) reasons.push('Its checksum does not match its payload.');
-  const flip = facts.options.checksum === 'crc32' ? flippedBit(facts.file, hole) : undefined;
+  const flip = facts.options.checksum === 'crc32' ? flippedBit(facts.file, hole, position) : undefined;
   if (flip !== undefined) reasons.push(flip);
   reasons.push(
     `The damage is bytes ${hole.position} to before ${hole.endPosition}; ` +
@@ -165,8 +165,10 @@ function checksumReasons(
 
 const NEAR_OFFSETS = 1_000_000;
 
-function flippedBit(file: FileHandle, hole: HoleStep): string | undefined {
-  const flip = findFlippedBit(file, { ...hole, timestampBefore: undefined, timestampAfter: undefined });
+function flippedBit(file: FileHandle, hole: HoleStep, position: number): string | undefined {
+  const untimed = { ...hole, timestampBefore: undefined, timestampAfter: undefined };
+  const parts = partsByFlippedBits(file, untimed);
+  const flip = parts.find((part) => part.position <= position && position < part.endPosition)?.flip;
   if (flip === undefined) return undefined;
   const value = flip.value.toString(16).padStart(2, '0');
   return `With byte ${flip.position} changed to 0x${value}, one bit, it checks out: "fastqueue recover --try-bitflip" does that.`;

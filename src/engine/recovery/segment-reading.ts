@@ -11,7 +11,7 @@ import type { IndexEntry } from '../format/index-entry.ts';
 import { headerAt } from '../frame-header.ts';
 import { payloadChecksum } from '../frame-scanner.ts';
 import type { FileHandle } from '../io/file-system.ts';
-import { findFlippedBit } from './bit-flip.ts';
+import { partsByFlippedBits, type HolePart } from './bit-flip.ts';
 import type { RegionDamage } from './damaged-region.ts';
 import { pastMarkOf, type PastMark } from './past-mark.ts';
 import { framesWithin, scanStore, type FrameVisitor, type Hole, type StoreScan } from '../damage-scan.ts';
@@ -188,12 +188,12 @@ function findDamage(
   const endsEarly = segment.isActive && scan.nextOffset < segment.endOffset;
   const isCut = scan.goodEndPosition < endPosition || endsEarly || (storeBytes === 0 && !segment.isActive);
   const holes = isCut ? [...scan.holes, holeAtEnd(scan, { endPosition, segment })] : scan.holes;
-  const regions = holes.map((hole) =>
+  const regions = holes.flatMap((hole) =>
     describeHole(hole, {
       store,
       segment,
       storeBytes,
-      isEnd: hole.endPosition === endPosition,
+      endPosition,
       // Behind the last offset of a segment nothing is looked for: it is read once.
       onRead: (byteCount) => visitor.onPassed?.(hole.offset < segment.endOffset ? byteCount : 2 * byteCount),
       tryBitFlip,
@@ -223,28 +223,40 @@ function holeAtEnd(scan: StoreScan, end: { endPosition: number; segment: LogSegm
   };
 }
 
-/** A hole as a plan needs it. */
-export function describeHole(
-  hole: Hole,
-  request: {
-    store: FileHandle;
-    segment: { baseOffset: number; isActive: boolean };
-    storeBytes: number;
-    isEnd: boolean;
-    tryBitFlip: boolean;
-    log: SegmentRequest['log'];
-    /** Told how many bytes were read since it was told last. */
-    onRead?: (byteCount: number) => void;
-  },
-): FoundRegion {
+interface HoleRequest {
+  readonly store: FileHandle;
+  readonly segment: { readonly baseOffset: number; readonly isActive: boolean };
+  readonly storeBytes: number;
+  /** Where the store, or what is judged of it, ends. */
+  readonly endPosition?: number;
+  readonly tryBitFlip: boolean;
+  readonly log: SegmentRequest['log'];
+  /** Told how many bytes were read since it was told last. */
+  readonly onRead?: (byteCount: number) => void;
+}
+
+/** A hole as a plan needs it: one region, or one for each record that a flipped bit explains and for what is left. */
+export function describeHole(hole: Hole, request: HoleRequest): FoundRegion[] {
+  const { store, log } = request;
+  if (!request.tryBitFlip) return [describePart(hole, request)];
+  const parts = partsByFlippedBits(store, hole);
+  // Frames that were moved may find their places in the whole of a hole only.
+  const keptCount = (part: HolePart): number =>
+    part.flip === undefined ? framesWithin(store, part, log).moved.length : 1;
+  const keptInParts = parts.reduce((sum, part) => sum + keptCount(part), 0);
+  const isTakenApart = keptInParts > keptCount(hole);
+  return (isTakenApart ? parts : [hole]).map((part) => describePart(part, request));
+}
+
+function describePart(hole: HolePart, request: HoleRequest): FoundRegion {
   const { store, segment, storeBytes, log } = request;
   const { position, endPosition, offset, nextOffset } = hole;
   const contents = framesWithin(store, hole, log);
   const { moved } = contents;
-  const flip = request.tryBitFlip ? findFlippedBit(store, hole) : undefined;
-  const { timestampBefore, timestampAfter } = hole;
+  const { timestampBefore, timestampAfter, flip } = hole;
+  const isTail = segment.isActive && endPosition === request.endPosition;
   return {
-    code: codeOf(hole, { store, isTail: segment.isActive && request.isEnd, isMoved: moved.length > 0 }),
+    code: codeOf(hole, { store, isTail, isMoved: moved.length > 0 }),
     baseOffset: segment.baseOffset,
     position,
     endPosition,

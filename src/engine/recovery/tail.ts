@@ -142,10 +142,11 @@ function listTail(
     scan.goodEndPosition < storeBytes ? [...scan.holes, restBehind(scan, storeBytes)] : scan.holes;
   const segment = { baseOffset, isActive: true };
   const log = { offset: startOffset, nextOffset: scan.nextOffset };
-  const regions = holes.map((hole): RegionDamage => {
-    const found = describeHole(hole, { store, segment, storeBytes, isEnd: false, tryBitFlip, log });
-    return { ...found, timestamp: found.timestamp ?? mark.timestamp };
-  });
+  const found = holes.flatMap((hole) => describeHole(hole, { store, segment, storeBytes, tryBitFlip, log }));
+  const regions = found.map((region): RegionDamage => ({
+    ...region,
+    timestamp: region.timestamp ?? mark.timestamp,
+  }));
   return {
     topic: context.topic,
     generation: mark.generation,

@@ -10,7 +10,7 @@ import {
 import { encodeLeb128 } from '../../../src/engine/format/leb128.ts';
 import type { StandingFrame } from '../../../src/engine/damage-scan.ts';
 import type { RegionDamage } from '../../../src/engine/recovery/damaged-region.ts';
-import { findFlippedBit } from '../../../src/engine/recovery/bit-flip.ts';
+import { partsByFlippedBits } from '../../../src/engine/recovery/bit-flip.ts';
 import { exchangeFrames } from '../../../src/engine/recovery/exchange.ts';
 import { planRecovery } from '../../../src/engine/recovery/plan.ts';
 import { verifyTopic } from '../../../src/engine/verification/verify.ts';
@@ -421,8 +421,9 @@ describe('frames exchanged that one flipped bit would explain as well', () => {
     for (const { position, offset } of places) {
       const endPosition = position + large(ONE).length;
       const times = { timestampBefore: undefined, timestampAfter: 1000 };
-      const flip = findFlippedBit(store, { position, endPosition, offset, nextOffset: offset + 1, ...times });
-      expect(flip?.position).to.be.within(position + 16, endPosition);
+      const hole = { position, endPosition, offset, nextOffset: offset + 1, ...times };
+      const [part] = partsByFlippedBits(store, hole);
+      expect(part?.flip?.position).to.be.within(position + 16, endPosition);
     }
     store.close();
   });
