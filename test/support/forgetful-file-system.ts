@@ -1,16 +1,12 @@
 /**
- * A file system in memory that knows what has been synced and what has not: bytes and directory entries each. Every
- * change of it can be made to fail, or to be the last before the process dies; then `afterCrash` says what a killed
- * process, or a power cut, leaves.
+ * A file system in memory that knows what has been synced and what has not. Every change of it can be made to fail, or
+ * to be the last before the process dies; then `afterCrash` says what a killed process, or a power cut, leaves: all that
+ * power-loss.ts allows, which says what that is.
  */
+import { createHash } from 'node:crypto';
 import { FastQueueError } from '../../src/engine/errors.ts';
 import type { FileHandle, FileStatus, FileSystem, OpenMode } from '../../src/engine/io/file-system.ts';
-
-/**
- * What is left of changes that were not synced: all of them (the process was killed), none (a power cut), or any of them
- * in any order, writes torn in the middle, as the number seeds it (a power cut, too).
- */
-export type Crash = 'killed' | 'forgotten' | number;
+import { Node, NodeTree, type Crash } from './power-loss.ts';
 
 export interface MemoryFault {
   /** Number of the change that it happens at, from 1. */
@@ -18,97 +14,32 @@ export interface MemoryFault {
   readonly type: 'fail' | 'die';
 }
 
-type Change =
-  | { readonly type: 'write'; readonly position: number; readonly bytes: Buffer }
-  | { readonly type: 'truncate'; readonly sizeBytes: number }
-  | { readonly type: 'entries'; readonly set: ReadonlyMap<string, Node | undefined> };
-
-let nextInode = 1n;
-
-class Node {
-  readonly inode = nextInode++;
-  readonly isDirectory: boolean;
-  bytes: Buffer = Buffer.alloc(0);
-  entries = new Map<string, Node>();
-  /** What is on the disk, and the changes since. */
-  durable: { bytes: Buffer; entries: ReadonlyMap<string, Node> } = { bytes: this.bytes, entries: new Map() };
-  pending: Change[] = [];
-
-  constructor(isDirectory: boolean) {
-    this.isDirectory = isDirectory;
-  }
-
-  apply(change: Change): void {
-    if (change.type === 'write') {
-      const { position, bytes } = change;
-      const grown = Buffer.alloc(Math.max(this.bytes.length, position + bytes.length));
-      this.bytes.copy(grown);
-      bytes.copy(grown, position);
-      this.bytes = grown;
-    } else if (change.type === 'truncate') {
-      const cut = Buffer.alloc(change.sizeBytes);
-      this.bytes.copy(cut);
-      this.bytes = cut;
-    } else {
-      this.entries = new Map(this.entries);
-      for (const [name, node] of change.set) {
-        if (node === undefined) this.entries.delete(name);
-        else this.entries.set(name, node);
-      }
-    }
-  }
-
-  change(change: Change): void {
-    this.apply(change);
-    this.pending.push(change);
-  }
-
-  sync(): void {
-    this.durable = { bytes: this.bytes, entries: this.entries };
-    this.pending = [];
-  }
-}
-
-/** Numbers from 0 to 1 that follow from the seed. */
-function randomFrom(seed: number): () => number {
-  let state = Math.imul(seed, 2654435761) >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 export class ForgetfulFileSystem implements FileSystem {
   readonly appendRefusal = undefined;
   readonly locksAvailable = true;
   changeCount = 0;
   fault: MemoryFault | undefined;
-  #root = new Node(true);
-
-  constructor() {
-    this.#root.sync();
-  }
+  /** Called before each change. */
+  beforeChange: (() => void) | undefined;
+  #tree = new NodeTree();
 
   /** A file system with these files, all durable. */
   static holding(files: ReadonlyMap<string, Buffer>): ForgetfulFileSystem {
     const fileSystem = new ForgetfulFileSystem();
     for (const [path, bytes] of files) {
       const parts = path.split('/').filter((part) => part !== '');
-      let directory = fileSystem.#root;
-      for (const part of parts.slice(0, -1)) {
-        const next = directory.entries.get(part) ?? new Node(true);
-        directory.entries.set(part, next);
-        directory = next;
-      }
-      const file = new Node(false);
-      file.bytes = Buffer.from(bytes);
-      file.sync();
-      directory.entries.set(parts.at(-1) as string, file);
+      for (let depth = 1; depth < parts.length; depth++)
+        fileSystem.makeDirectory(`/${parts.slice(0, depth).join('/')}`);
+      fileSystem.open(path, 'create-new').write(bytes, 0);
     }
-    syncTree(fileSystem.#root);
+    fileSystem.syncAll();
+    fileSystem.changeCount = 0;
     return fileSystem;
+  }
+
+  /** Makes everything durable. */
+  syncAll(): void {
+    this.#tree.syncAll();
   }
 
   /** Every file, by its path. */
@@ -120,15 +51,26 @@ export class ForgetfulFileSystem implements FileSystem {
         else files.set(`${path}/${name}`, Buffer.from(child.bytes));
       }
     };
-    visit(this.#root, '');
+    visit(this.#tree.root, '');
     return files;
   }
 
-  /** What is there when the machine is up again. */
+  /** The same for disks that hold the same names and bytes, and for no others. */
+  digest(): string {
+    const hash = createHash('sha1');
+    const visit = (node: Node, path: string): void => {
+      hash.update(`${path} ${node.isDirectory ? 'directory' : node.bytes.length}\n`).update(node.bytes);
+      for (const name of [...node.entries.keys()].sort())
+        visit(node.entries.get(name) as Node, `${path}/${name}`);
+    };
+    visit(this.#tree.root, '');
+    return hash.digest('hex');
+  }
+
+  /** What is there when the machine is up again, or for the next process. */
   afterCrash(crash: Crash): ForgetfulFileSystem {
     const left = new ForgetfulFileSystem();
-    const random = typeof crash === 'number' ? randomFrom(crash) : undefined;
-    left.#root = copyAfterCrash(this.#root, crash, random);
+    left.#tree = this.#tree.afterCrash(crash);
     return left;
   }
 
@@ -136,11 +78,11 @@ export class ForgetfulFileSystem implements FileSystem {
     const existing = this.#find(path);
     if (existing === undefined && (mode === 'read' || mode === 'update')) throw failure('ENOENT', path);
     if (existing !== undefined && mode === 'create-new') throw failure('EEXIST', path);
-    if (existing !== undefined) return new MemoryHandle(this, existing, path);
+    if (existing !== undefined) return this.#handleOf(existing, path);
     this.countChange(path);
     const node = new Node(false);
-    this.#setEntries(path, node);
-    return new MemoryHandle(this, node, path);
+    this.#setName(path, node);
+    return this.#handleOf(node, path);
   }
 
   status(path: string): FileStatus | undefined {
@@ -156,7 +98,7 @@ export class ForgetfulFileSystem implements FileSystem {
   makeDirectory(path: string): boolean {
     if (this.#find(path) !== undefined) return false;
     this.countChange(path);
-    this.#setEntries(path, new Node(true));
+    this.#setName(path, new Node(true));
     return true;
   }
 
@@ -164,32 +106,23 @@ export class ForgetfulFileSystem implements FileSystem {
     const node = this.#find(from);
     if (node === undefined) throw failure('ENOENT', from);
     this.countChange(from);
-    const [source, target] = [this.#parent(from), this.#parent(to)];
-    if (source === target) {
-      source.change({
-        type: 'entries',
-        set: new Map([
-          [nameOf(from), undefined],
-          [nameOf(to), node],
-        ]),
-      });
-      return;
-    }
-    target.change({ type: 'entries', set: new Map([[nameOf(to), node]]) });
-    source.change({ type: 'entries', set: new Map([[nameOf(from), undefined]]) });
+    this.#tree.changeNames([
+      { directory: this.#parent(from), name: nameOf(from), node: undefined },
+      { directory: this.#parent(to), name: nameOf(to), node },
+    ]);
   }
 
   unlink(path: string): boolean {
     if (this.#find(path) === undefined) return false;
     this.countChange(path);
-    this.#setEntries(path, undefined);
+    this.#setName(path, undefined);
     return true;
   }
 
   removeDirectory(path: string): void {
     if (this.list(path)?.length !== 0) throw failure('ENOTEMPTY', path);
     this.countChange(path);
-    this.#setEntries(path, undefined);
+    this.#setName(path, undefined);
   }
 
   syncDirectory(path: string): Promise<void> {
@@ -197,7 +130,7 @@ export class ForgetfulFileSystem implements FileSystem {
       this.countChange(path);
       const node = this.#find(path);
       if (node === undefined) throw failure('ENOENT', path);
-      node.sync();
+      this.#tree.sync(node);
     });
   }
 
@@ -215,6 +148,7 @@ export class ForgetfulFileSystem implements FileSystem {
 
   /** Counts a change, and throws where the fault is due. */
   countChange(path: string): void {
+    this.beforeChange?.();
     this.changeCount += 1;
     if (this.fault === undefined) return;
     const { at, type } = this.fault;
@@ -222,7 +156,7 @@ export class ForgetfulFileSystem implements FileSystem {
   }
 
   #find(path: string): Node | undefined {
-    let node: Node | undefined = this.#root;
+    let node: Node | undefined = this.#tree.root;
     for (const part of path.split('/')) if (part !== '') node = node?.entries.get(part);
     return node;
   }
@@ -233,51 +167,19 @@ export class ForgetfulFileSystem implements FileSystem {
     return parent;
   }
 
-  #setEntries(path: string, node: Node | undefined): void {
-    this.#parent(path).change({ type: 'entries', set: new Map([[nameOf(path), node]]) });
+  #setName(path: string, node: Node | undefined): void {
+    this.#tree.changeNames([{ directory: this.#parent(path), name: nameOf(path), node }]);
+  }
+
+  #handleOf(node: Node, path: string): FileHandle {
+    const changing = (): void => {
+      this.countChange(path);
+    };
+    return new MemoryHandle({ path, node, changing, sync: () => this.#tree.sync(node) });
   }
 }
 
 const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
-
-function syncTree(node: Node): void {
-  node.sync();
-  for (const child of node.entries.values()) syncTree(child);
-}
-
-function copyAfterCrash(node: Node, crash: Crash, random: (() => number) | undefined): Node {
-  const copy = new Node(node.isDirectory);
-  const left = new Node(node.isDirectory);
-  if (crash === 'killed') {
-    left.bytes = node.bytes;
-    left.entries = node.entries;
-  } else {
-    left.bytes = node.durable.bytes;
-    left.entries = new Map(node.durable.entries);
-    if (random !== undefined) for (const change of node.pending) applySome(left, change, random);
-  }
-  copy.bytes = Buffer.from(left.bytes);
-  copy.entries = new Map(
-    [...left.entries].map(([name, child]) => [name, copyAfterCrash(child, crash, random)]),
-  );
-  copy.sync();
-  return copy;
-}
-
-/** Fewer bytes than this are written at once or not at all: they lie within one sector. */
-const TORN_FROM_BYTES = 65;
-
-/** All of a change, none of it, or of a write the first part. */
-function applySome(node: Node, change: Change, random: () => number): void {
-  const share = random() * 3;
-  if (share < 1) return;
-  if (share < 2 || change.type !== 'write' || change.bytes.length < TORN_FROM_BYTES) {
-    node.apply(change);
-    return;
-  }
-  const torn = change.bytes.subarray(0, Math.floor(random() * change.bytes.length));
-  node.apply({ ...change, bytes: torn });
-}
 
 function statusOf(node: Node): FileStatus {
   return {
@@ -294,26 +196,32 @@ function failure(errno: string, path: string): FastQueueError {
   return new FastQueueError('io_error', `${path}: ${errno}.`, { path, errno });
 }
 
+/** What a handle needs of the file system. `changing` counts a change, and throws where the fault is due. */
+interface OpenedNode {
+  readonly path: string;
+  readonly node: Node;
+  readonly changing: () => void;
+  readonly sync: () => void;
+}
+
 class MemoryHandle implements FileHandle {
   readonly path: string;
-  readonly #fileSystem: ForgetfulFileSystem;
-  readonly #node: Node;
+  readonly #opened: OpenedNode;
 
-  constructor(fileSystem: ForgetfulFileSystem, node: Node, path: string) {
-    this.#fileSystem = fileSystem;
-    this.#node = node;
-    this.path = path;
+  constructor(opened: OpenedNode) {
+    this.path = opened.path;
+    this.#opened = opened;
   }
 
   read(target: Uint8Array, position: number): number {
-    const bytes = this.#node.bytes.subarray(position, position + target.length);
+    const bytes = this.#opened.node.bytes.subarray(position, position + target.length);
     target.set(bytes);
     return bytes.length;
   }
 
   write(source: Uint8Array, position: number): number {
-    this.#fileSystem.countChange(this.path);
-    this.#node.change({ type: 'write', position, bytes: Buffer.from(source) });
+    this.#opened.changing();
+    this.#opened.node.change({ type: 'write', position, bytes: Buffer.from(source) });
     return source.length;
   }
 
@@ -323,18 +231,18 @@ class MemoryHandle implements FileHandle {
 
   sync(): Promise<void> {
     return Promise.resolve().then(() => {
-      this.#fileSystem.countChange(this.path);
-      this.#node.sync();
+      this.#opened.changing();
+      this.#opened.sync();
     });
   }
 
   truncate(sizeBytes: number): void {
-    this.#fileSystem.countChange(this.path);
-    this.#node.change({ type: 'truncate', sizeBytes });
+    this.#opened.changing();
+    this.#opened.node.change({ type: 'truncate', sizeBytes });
   }
 
   status(): FileStatus {
-    return statusOf(this.#node);
+    return statusOf(this.#opened.node);
   }
 
   close(): void {

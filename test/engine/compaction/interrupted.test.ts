@@ -5,7 +5,8 @@
 import { expect } from 'chai';
 import { join } from 'node:path';
 import { CompactScene, indexName, storeName } from '../../support/compact-scene.ts';
-import { ForgetfulFileSystem, type Crash } from '../../support/forgetful-file-system.ts';
+import { ForgetfulFileSystem } from '../../support/forgetful-file-system.ts';
+import type { Crash } from '../../support/power-loss.ts';
 import { snapshotOf } from '../../support/recovery-scene.ts';
 import { TOPIC, type Seen } from '../../support/scratch-topic.ts';
 

@@ -9,15 +9,16 @@ import { listRuns } from '../../../src/engine/recovery/runs.ts';
 import { halfExchanged } from '../../../src/engine/recovery/undo.ts';
 import { verifyTopic } from '../../../src/engine/verification/verify.ts';
 import type { TopicContext } from '../../../src/engine/topic-directory.ts';
-import { countChanges, endAnywhere, type Work } from '../../support/ended-anywhere.ts';
-import { ForgetfulFileSystem, type Crash } from '../../support/forgetful-file-system.ts';
+import { countChanges, endAnywhere, POWER_CUTS, type Work } from '../../support/ended-anywhere.ts';
+import { ForgetfulFileSystem } from '../../support/forgetful-file-system.ts';
+import type { Crash } from '../../support/power-loss.ts';
 import { framePositions, lostOffsets, RecoveryScene, storesOf } from '../../support/recovery-scene.ts';
 
 const SEALED = '00000000000000000003.store';
 const ACTIVE = '00000000000000000007.store';
 
 /** Whatever else may be gone, these files' bytes are what the process died with, or what was synced. */
-const CRASHES: readonly Crash[] = ['killed', 'forgotten', 1, 2, 3, 4, 5, 6, 7, 8];
+const CRASHES: readonly Crash[] = ['killed', ...POWER_CUTS];
 
 function without(bytes: Buffer, number: number): Buffer {
   const frames = framePositions(bytes);

@@ -21,11 +21,13 @@ import { NodeFileSystem } from '../../../src/engine/io/node-file-system.ts';
 import { recoverTopic, type RecoverReport } from '../../../src/engine/recovery/recover.ts';
 import { verifyTopic } from '../../../src/engine/verification/verify.ts';
 import { FaultyFileSystem, type Fault } from '../../support/faulty-file-system.ts';
-import { ForgetfulFileSystem, type Crash } from '../../support/forgetful-file-system.ts';
+import { ForgetfulFileSystem } from '../../support/forgetful-file-system.ts';
+import type { Crash } from '../../support/power-loss.ts';
 import { RecoveryScene, snapshotOf, storesOf, type Snapshot } from '../../support/recovery-scene.ts';
 
 const SEALED = '00000000000000000003.store';
 const UNFINISHED = '.recovering-t';
+/** One of each kind, and two without an order besides. */
 const POWER_CUTS: readonly Crash[] = ['forgotten', 1, 2, 3, 4];
 
 describe('recover --out, ended anywhere', () => {
