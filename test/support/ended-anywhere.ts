@@ -68,8 +68,10 @@ export async function endAnywhere(endings: readonly Ending[], work: Work): Promi
     for (const [name, doNext] of Object.entries(next)) {
       const later = disk.afterCrash('killed');
       await doNext(later).catch(refused);
-      const cut = seededBy(LATER_CUTS[at % LATER_CUTS.length] as Crash, at);
-      await checkAfter({ title: `${title}, then ${name}, then ${cut}`, disk: later.afterCrash(cut) });
+      for (const cut of LATER_CRASHES) {
+        const seeded = seededBy(cut, at);
+        await checkAfter({ title: `${title}, then ${name}, then ${seeded}`, disk: later.afterCrash(seeded) });
+      }
     }
   }
   for (let at = 1; endings.includes('failed') && at <= count; at++) {
@@ -82,7 +84,8 @@ export async function endAnywhere(endings: readonly Ending[], work: Work): Promi
   return endCount;
 }
 
-const LATER_CUTS: readonly Crash[] = ['forgotten', 'journal-1', 1];
+/** `killed`: nothing more happens. */
+const LATER_CRASHES: readonly Crash[] = ['killed', 'forgotten', 'journal-1', 1];
 
 const killAnywhere = async ({ prepare, run }: Work): Promise<readonly Left[]> => {
   const disk = await prepare();

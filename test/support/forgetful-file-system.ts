@@ -175,7 +175,10 @@ export class ForgetfulFileSystem implements FileSystem {
     const changing = (): void => {
       this.countChange(path);
     };
-    return new MemoryHandle({ path, node, changing, sync: () => this.#tree.sync(node) });
+    const sync = (): void => {
+      this.#tree.sync(node);
+    };
+    return new MemoryHandle({ path, node, changing, sync });
   }
 }
 

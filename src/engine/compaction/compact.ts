@@ -23,6 +23,7 @@ import {
   type RetentionOptions,
   type RetentionReport,
 } from '../retention.ts';
+import { refuseHalfRecovered } from '../recovery/undo.ts';
 import { listSegments } from '../segment-list.ts';
 import type { TopicSettings } from '../settings.ts';
 import { PassedPlaces } from '../passed-places.ts';
@@ -96,6 +97,7 @@ const INDEXES_AT_ONCE = 16;
  * Compacts one topic, or says what it would do.
  *
  * @throws FastQueueError `condition_failed` when the log was changed again and again meanwhile; `locked`;
+ *   `recovery_incomplete` where a recovery was interrupted while it moved frames or stores;
  *   `topic_not_found`; `damaged` where the mark is unsound; `newer_format`; disk errors as themselves. What was done until
  *   then is sound, and the next call goes on
  */
@@ -172,6 +174,7 @@ class Compaction {
 
   #drop(): Promise<{ dropped: RetentionReport; leftovers: Leftover[] }> {
     return withMaintenanceLock(this.#context, this.#options.lockTimeoutMs, async (hold, mark) => {
+      await refuseHalfRecovered(this.#context);
       const leftovers = listLeftovers(this.#context, mark);
       const { report } = await applyRetention(this.#context, hold, mark, this.#retention(mark));
       await removeLeftovers(this.#context, hold, leftovers);
@@ -245,8 +248,13 @@ class Compaction {
     const prepared = await prepareStore(this.#context, segments, this.#prepareOptions());
     if (prepared === undefined) return undefined;
     try {
-      const mark = await withMaintenanceLock(this.#context, this.#options.lockTimeoutMs, (hold, now) =>
-        switchStore(this.#context, hold, { mark: now, generation, segments, prepared }),
+      const mark = await withMaintenanceLock(
+        this.#context,
+        this.#options.lockTimeoutMs,
+        async (hold, now) => {
+          await refuseHalfRecovered(this.#context);
+          return switchStore(this.#context, hold, { mark: now, generation, segments, prepared });
+        },
       );
       if (mark !== undefined) this.#rewrites.push(reportOf(rewrite, prepared.storeBytes));
       return mark?.generation;

@@ -6,8 +6,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import { dirname, join, relative } from 'node:path';
-import { commandLine } from '../command-line.ts';
-import { FastQueueError } from '../errors.ts';
 import { FRAME_HEADER_BYTES } from '../format/frame.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import { isDeleted, isFailed, markUnsound, peekMark, refuseNewer, writeMark } from '../mark-file.ts';
@@ -36,10 +34,17 @@ import {
 } from './report.ts';
 import { findMisnamed, renameStores } from './misnamed-stores.ts';
 import { seenRenamed } from './renamed-view.ts';
-import { listRuns, purgeRun, runPath, type RecoveryRun } from './runs.ts';
+import { findRun, isRecoverManifest, listRuns, purgeRun, runPath, type RecoveryRun } from './runs.ts';
 import { markFromStores } from '../mark-from-stores.ts';
 import { previewTail, rebuildMark, settleTail } from './tail.ts';
-import { halfExchanged, rollBackInterrupted, undoRun, type UndoReport } from './undo.ts';
+import {
+  halfExchanged,
+  halfRecovered,
+  rollBackInterrupted,
+  syncRun,
+  undoRun,
+  type UndoReport,
+} from './undo.ts';
 import { openSegmentReaders } from './segment-readers.ts';
 import { makeUnderWay } from './unfinished-copy.ts';
 import { seenMark, untilStill } from './until-still.ts';
@@ -350,18 +355,11 @@ export function purgeRecovery(
   options: { run: string; lockTimeoutMs: number },
 ): Promise<RecoveryRun> {
   const { run, lockTimeoutMs } = options;
-  return withRecoveryLock(context, lockTimeoutMs, () => {
+  return withRecoveryLock(context, lockTimeoutMs, async () => {
+    const { manifest } = findRun(context, run);
+    if (isRecoverManifest(manifest)) await syncRun(context, manifest);
     const isNeeded = halfExchanged(context, listRuns(context)).some((half) => half.run === run);
-    if (isNeeded) throw stillNeeded(context, run);
+    if (isNeeded) throw halfRecovered(context, run);
     return purgeRun(context, run);
   });
-}
-
-function stillNeeded(context: TopicContext, run: string): FastQueueError {
-  return new FastQueueError(
-    'recovery_incomplete',
-    `${runPath(context, run)} keeps what an interrupted recovery was moving, and it may stand nowhere else. ` +
-      `Nothing was removed. Run "${commandLine(context, `recover ${context.topic}`)}" first.`,
-    { topic: context.topic, path: runPath(context, run), sideEffects: 'none' },
-  );
 }

@@ -100,7 +100,7 @@ function placeOf(taken: readonly Extract<RegionPart, { type: 'frame' }>[]): stri
 
 const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
-/** A run that was killed while it exchanged frames or renamed stores. */
+/** A run that was killed, or whose undo was, while it exchanged frames or renamed stores. */
 export function takenBackRepair({ path, manifest }: RecoveryRun): RepairReport {
   const isRenaming = isRecoverManifest(manifest) && manifest.renamed.length > 0;
   return {
@@ -110,7 +110,7 @@ export function takenBackRepair({ path, manifest }: RecoveryRun): RepairReport {
     bytes: undefined,
     repair: isRenaming
       ? 'this recovery was interrupted, or its undo was: stores get the names of their segments'
-      : 'this recovery was interrupted: what it had replaced is written back, and repaired anew',
+      : 'this recovery was interrupted, or its undo was: what it had replaced is written back, and repaired anew',
     lost: [],
   };
 }

@@ -11,8 +11,7 @@ import type { HighWatermark } from '../format/high-watermark.ts';
 import type { FileHandle, FileSystem } from '../io/file-system.ts';
 import { isFailed, writeMark } from '../mark-file.ts';
 import { writeWhole } from '../io/write-whole.ts';
-import { hasStoresAway } from './misnamed-stores.ts';
-import { isRecoverManifest, listRuns, runPath, type RecoveryRun } from './runs.ts';
+import { listRuns, runPath } from './runs.ts';
 import { DEFAULT_TOPIC_SETTINGS } from '../settings.ts';
 import {
   listStoreBases,
@@ -23,6 +22,7 @@ import {
   type TopicContext,
 } from '../topic-directory.ts';
 import { readTopicSettings, writeTopicSettings } from '../topic-settings.ts';
+import { isHalfDone } from './undo.ts';
 import { removeContents } from './unfinished-copy.ts';
 import { seenMark, untilStill } from './until-still.ts';
 
@@ -112,9 +112,7 @@ async function copyInterrupted(
 ): Promise<UnreadableRange[]> {
   const { fileSystem } = source;
   const unreadable: UnreadableRange[] = [];
-  const isHalf = ({ state, manifest }: RecoveryRun): boolean =>
-    state === 'interrupted' || (isRecoverManifest(manifest) && hasStoresAway(source, manifest));
-  for (const { run, path } of listRuns(source).filter(isHalf)) {
+  for (const { run, path } of listRuns(source).filter((run) => isHalfDone(source, run))) {
     fileSystem.makeDirectory(quarantinePath(copy));
     fileSystem.makeDirectory(runPath(copy, run));
     for (const name of fileSystem.list(path) ?? []) {

@@ -12,9 +12,17 @@ import type { FileHandle } from '../io/file-system.ts';
 import { markUnsound, peekMark, writeMark } from '../mark-file.ts';
 import { removeIndex } from '../offset-index.ts';
 import type { QuarantineManifest } from '../quarantine.ts';
+import { openIfThere } from '../io/open-if-there.ts';
 import { copyBytes } from '../io/write-whole.ts';
 import { standingOf, type ChangeStanding } from './comparison.ts';
-import { canGoBack, pendingRenames, renameByWayOf, settleRenames, standsAsFound } from './misnamed-stores.ts';
+import {
+  canGoBack,
+  hasStoresAway,
+  pendingRenames,
+  renameByWayOf,
+  settleRenames,
+  standsAsFound,
+} from './misnamed-stores.ts';
 import {
   copyPath,
   findRun,
@@ -22,6 +30,7 @@ import {
   listRuns,
   markUndone,
   openRunFile,
+  runPath,
   type CreatedStore,
   type RecoverManifest,
   type RecoveryRun,
@@ -58,10 +67,14 @@ export async function undoRun(context: TopicContext, hold: Hold, runId: string):
     );
   }
   refuseBeforeNewer(context, run);
-  const restored = isRecoverManifest(run.manifest)
-    ? await undoRepairs(context, hold, run.manifest)
-    : await undoCut(context, hold, run.manifest);
-  if (restored.count > 0 || run.state !== 'undone') await markUndone(context, runId);
+  const { manifest } = run;
+  const restored = isRecoverManifest(manifest)
+    ? await undoRepairs(context, hold, manifest)
+    : await undoCut(context, hold, manifest);
+  if (restored.count > 0 || run.state !== 'undone') {
+    if (isRecoverManifest(manifest)) await syncRun(context, manifest);
+    await markUndone(context, runId);
+  }
   const wasUndone = run.state === 'undone' && restored.count === 0;
   return { topic: context.topic, run: runId, restored: restored.count, wasUndone, bytes: restored.bytes };
 }
@@ -113,10 +126,11 @@ async function undoCut(context: TopicContext, hold: Hold, manifest: QuarantineMa
   try {
     const standing = tailStanding(store, copy, region);
     if (standing === 'other') throw refusal;
-    if (standing === 'left') return { count: 0, bytes: 0 };
-    copyBytes(copy, store, { from: 0, to: region.position, byteCount: region.byteCount });
+    const isBack = standing === 'left';
+    if (!isBack) copyBytes(copy, store, { from: 0, to: region.position, byteCount: region.byteCount });
+    // Also what an undo that was killed has written back.
     await store.sync();
-    return { count: 1, bytes: region.byteCount };
+    return isBack ? { count: 0, bytes: 0 } : { count: 1, bytes: region.byteCount };
   } finally {
     copy.close();
     store.close();
@@ -294,6 +308,24 @@ function noLongerThere(context: TopicContext, run: string, copy: string): FastQu
   );
 }
 
+/**
+ * Makes durable what a run, or its undo, has changed until now. One that was killed may not have come to that: what reads
+ * as done a power cut takes back. The caller holds the lock.
+ */
+export async function syncRun(context: TopicContext, { run, changes }: RecoverManifest): Promise<void> {
+  const { fileSystem, directory } = context;
+  for (const baseOffset of new Set(changes.map((change) => change.baseOffset))) {
+    const store = openIfThere(fileSystem, storePath(context, baseOffset), 'update');
+    try {
+      await store?.sync();
+    } finally {
+      store?.close();
+    }
+  }
+  await fileSystem.syncDirectory(directory);
+  await fileSystem.syncDirectory(runPath(context, run));
+}
+
 /** Runs that were killed, or whose undo was, while frames or stores of theirs were in neither place. */
 export function halfExchanged(context: TopicContext, runs: readonly RecoveryRun[]): RecoveryRun[] {
   return runs.filter((run) => areFramesBetween(context, run) || areStoresBetween(context, run));
@@ -304,12 +336,44 @@ function areStoresBetween(context: TopicContext, { manifest }: RecoveryRun): boo
 }
 
 function areFramesBetween(context: TopicContext, { state, manifest }: RecoveryRun): boolean {
-  if (state !== 'interrupted' || !isRecoverManifest(manifest)) return false;
+  if (state === 'undone' || !isRecoverManifest(manifest)) return false;
   if (!manifest.changes.some(({ isExchanged }) => isExchanged)) return false;
   const standings = standingsIfKnown(context, manifest)?.map(({ standing }) => standing);
   return (
     standings?.some((standing) => standing !== 'left') === true &&
     standings.some((standing) => standing !== 'before')
+  );
+}
+
+/** True of a run that was killed, and of one whose undo was: what it moved or replaced may be in its folder only. */
+export function isHalfDone(context: TopicContext, { state, manifest }: RecoveryRun): boolean {
+  if (!isRecoverManifest(manifest)) return false;
+  if (state === 'interrupted' || hasStoresAway(context, manifest)) return true;
+  if (state === 'undone') return false;
+  return standingsIfKnown(context, manifest)?.some(({ standing }) => standing !== 'left') === true;
+}
+
+/**
+ * Of who is about to put other stores in the place of those that are there: frames that an interrupted recovery was
+ * moving would then be in its copies only, and could no longer be put back. The caller holds the lock.
+ *
+ * @throws FastQueueError `recovery_incomplete`
+ */
+export async function refuseHalfRecovered(context: TopicContext): Promise<void> {
+  const runs = listRuns(context);
+  for (const { state, manifest } of runs)
+    if (state === 'interrupted' && isRecoverManifest(manifest)) await syncRun(context, manifest);
+  const [half] = halfExchanged(context, runs);
+  if (half !== undefined) throw halfRecovered(context, half.run);
+}
+
+/** The refusal of what must not be done before an interrupted recovery is settled. */
+export function halfRecovered(context: TopicContext, run: string): FastQueueError {
+  return new FastQueueError(
+    'recovery_incomplete',
+    `${runPath(context, run)} keeps what an interrupted recovery was moving, and it may stand nowhere else. ` +
+      `Nothing of it was touched. Run "${commandLine(context, `recover ${context.topic}`)}" first.`,
+    { topic: context.topic, path: runPath(context, run), sideEffects: 'none' },
   );
 }
 
@@ -324,7 +388,7 @@ function standingsIfKnown(context: TopicContext, manifest: RecoverManifest): Sta
 }
 
 /**
- * Puts back what a killed run had half replaced, so that nothing of it has to be looked for in quarantine: frames that
+ * Puts back what a killed run, or its undo, had half replaced, so that nothing of it has to be looked for in quarantine: frames that
  * were being moved would otherwise be found in neither place. Where frames went from one region to another, all of the
  * run is taken back. Stores that were being renamed, or renamed back, get their own names.
  *
@@ -341,7 +405,7 @@ export async function rollBackInterrupted(
     const { run, state, manifest } = one;
     if (!isRecoverManifest(manifest)) continue;
     if (await settleRenames(context, hold, manifest)) half.push(one);
-    if (state !== 'interrupted' || manifest.changes.some(({ isExchanged }) => isExchanged)) continue;
+    if (state === 'undone' || manifest.changes.some(({ isExchanged }) => isExchanged)) continue;
     for (const change of manifest.changes) {
       if (change.method === 'rewritten' || change.content === undefined) continue;
       const standing = withStore(context, change.baseOffset, (store) =>
@@ -352,6 +416,7 @@ export async function rollBackInterrupted(
   }
   for (const one of runs.filter((run) => areFramesBetween(context, run))) {
     await undoRepairs(context, hold, one.manifest as RecoverManifest);
+    await syncRun(context, one.manifest as RecoverManifest);
     await markUndone(context, one.run);
     half.push(one);
   }

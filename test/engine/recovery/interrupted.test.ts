@@ -12,130 +12,23 @@ import type { TopicContext } from '../../../src/engine/topic-directory.ts';
 import { countChanges, endAnywhere, POWER_CUTS, type Work } from '../../support/ended-anywhere.ts';
 import { ForgetfulFileSystem } from '../../support/forgetful-file-system.ts';
 import type { Crash } from '../../support/power-loss.ts';
-import { framePositions, lostOffsets, RecoveryScene, storesOf } from '../../support/recovery-scene.ts';
-
-const SEALED = '00000000000000000003.store';
-const ACTIVE = '00000000000000000007.store';
+import {
+  SCENARIO_LOG,
+  scenarioPayload,
+  SCENARIOS,
+  type Scenario,
+} from '../../support/interrupted-scenarios.ts';
+import { lostOffsets, RecoveryScene, storesOf } from '../../support/recovery-scene.ts';
 
 /** Whatever else may be gone, these files' bytes are what the process died with, or what was synced. */
 const CRASHES: readonly Crash[] = ['killed', ...POWER_CUTS];
-
-function without(bytes: Buffer, number: number): Buffer {
-  const frames = framePositions(bytes);
-  return Buffer.concat([bytes.subarray(0, frames[number]), bytes.subarray(frames[number + 1])]);
-}
-
-function swapped(bytes: Buffer): Buffer {
-  const [start, middle, end] = framePositions(bytes) as [number, number, number];
-  return Buffer.concat([
-    bytes.subarray(0, start),
-    bytes.subarray(middle, end),
-    bytes.subarray(start, middle),
-    bytes.subarray(end),
-  ]);
-}
-
-function frameOf(bytes: Buffer, number: number): Buffer {
-  const frames = framePositions(bytes);
-  return bytes.subarray(frames[number], frames[number + 1]);
-}
-
-function exchanged(bytes: Buffer, one: number, other: number): Buffer {
-  const numbers = framePositions(bytes)
-    .slice(0, -1)
-    .map((_, number) => number);
-  const partner = new Map([
-    [one, other],
-    [other, one],
-  ]);
-  return Buffer.concat(numbers.map((number) => frameOf(bytes, partner.get(number) ?? number)));
-}
-
-function replaced(bytes: Buffer, number: number, frame: Buffer): Buffer {
-  const frames = framePositions(bytes);
-  return Buffer.concat([bytes.subarray(0, frames[number]), frame, bytes.subarray(frames[number + 1])]);
-}
-
-function flipped(bytes: Buffer, position: number): Buffer {
-  const copy = Buffer.from(bytes);
-  copy[position] = (copy[position] as number) ^ 4;
-  return copy;
-}
-
-interface Scenario {
-  readonly title: string;
-  readonly damage: (healthy: (name: string) => Buffer) => Record<string, Buffer | undefined>;
-  readonly lost: readonly number[];
-}
-
-const SCENARIOS: readonly Scenario[] = [
-  { title: 'a flipped bit', damage: (of) => ({ [SEALED]: flipped(of(SEALED), 20) }), lost: [3] },
-  { title: 'swapped frames', damage: (of) => ({ [SEALED]: swapped(of(SEALED)) }), lost: [] },
-  { title: 'a frame removed', damage: (of) => ({ [SEALED]: without(of(SEALED), 1) }), lost: [4] },
-  {
-    title: 'foreign bytes and a flipped bit in one store',
-    damage: (of) => ({
-      [SEALED]: flipped(
-        Buffer.concat([Buffer.from('abc'), of(SEALED)]),
-        3 + framePositions(of(SEALED))[3]! + 1,
-      ),
-    }),
-    lost: [6],
-  },
-  { title: 'a missing segment', damage: () => ({ [SEALED]: undefined }), lost: [3, 4, 5, 6] },
-  { title: 'an emptied store', damage: () => ({ [SEALED]: Buffer.alloc(0) }), lost: [3, 4, 5, 6] },
-  {
-    title: 'a frame removed from the active store',
-    damage: (of) => ({ [ACTIVE]: without(of(ACTIVE), 0) }),
-    lost: [7],
-  },
-  {
-    title: 'a cut active store',
-    damage: (of) => ({ [ACTIVE]: of(ACTIVE).subarray(0, framePositions(of(ACTIVE))[3]) }),
-    lost: [10],
-  },
-  {
-    title: 'frames swapped in the active store',
-    damage: (of) => ({ [ACTIVE]: swapped(of(ACTIVE)) }),
-    lost: [],
-  },
-  {
-    title: 'frames of different lengths exchanged across good ones',
-    damage: (of) => ({ [SEALED]: exchanged(of(SEALED), 0, 2) }),
-    lost: [],
-  },
-  {
-    title: 'frames of different lengths exchanged in the active store',
-    damage: (of) => ({ [ACTIVE]: exchanged(of(ACTIVE), 0, 3) }),
-    lost: [],
-  },
-  {
-    title: 'frames exchanged between a sealed and the active store, the longer into the active one',
-    damage: (of) => ({
-      [SEALED]: replaced(of(SEALED), 0, frameOf(of(ACTIVE), 0)),
-      [ACTIVE]: replaced(of(ACTIVE), 0, frameOf(of(SEALED), 0)),
-    }),
-    lost: [],
-  },
-  { title: 'a missing mark', damage: () => ({ 'high-watermark': undefined }), lost: [] },
-  { title: 'a damaged topic.json', damage: () => ({ 'topic.json': Buffer.from('{') }), lost: [] },
-];
 
 describe('recover and undo, ended at every change of the disk', () => {
   const scene = new RecoveryScene();
   let runCount = 0;
 
   before(async () => {
-    await scene.fill(
-      [
-        [2, 1],
-        [1, 1, 2],
-        [3, 1],
-      ],
-      {
-        payload: (offset) => Buffer.from(`record ${offset} `.padEnd(40 + ((offset * 7) % 29), '.')),
-      },
-    );
+    await scene.fill(SCENARIO_LOG, { payload: scenarioPayload });
   });
 
   after(() => {
