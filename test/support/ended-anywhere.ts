@@ -7,18 +7,20 @@ import { FastQueueError } from '../../src/engine/errors.ts';
 import type { ForgetfulFileSystem } from './forgetful-file-system.ts';
 import type { Crash } from './power-loss.ts';
 
-/** `failed`: one change fails, and the process goes on to its end. */
+/** `failed`: one change fails, and the process goes on to its end; the power may be cut then. */
 export type Ending = 'failed' | Crash;
 
 /** Power cuts, one of each kind. */
 export const POWER_CUTS: readonly Crash[] = ['forgotten', 'named', 'zeroed', 'journal-1', 1, 2];
 
-export interface Work {
+export interface Work<Note = undefined> {
   /** A disk as it is before. */
   readonly prepare: () => Promise<ForgetfulFileSystem>;
   readonly run: (disk: ForgetfulFileSystem) => Promise<unknown>;
   /** What must be so of what is left. */
-  readonly check: (disk: ForgetfulFileSystem) => Promise<void>;
+  readonly check: (disk: ForgetfulFileSystem, note: Note) => Promise<void>;
+  /** What had been promised when the work was ended: asked then, for `check`. */
+  readonly note?: () => Note;
   /**
    * What the next process may do where the first one was killed: the power is cut behind it, and then `check` must hold.
    * It finds what was done and not synced, and must not take that for durable. A refusal is as good as success.
@@ -38,81 +40,90 @@ function seededBy(crash: Crash, at: number): Crash {
   return crash.startsWith('journal-') ? `journal-${Number(crash.slice(8)) * 1000 + at}` : crash;
 }
 
-interface Left {
+interface Left<Note> {
   readonly title: string;
   readonly disk: ForgetfulFileSystem;
+  readonly note: Note;
 }
 
 /** Ends the work at its every change, in each of these ways, and checks what is left. Returns how often that was. */
-export async function endAnywhere(endings: readonly Ending[], work: Work): Promise<number> {
+export async function endAnywhere<Note = undefined>(
+  endings: readonly Ending[],
+  work: Work<Note>,
+): Promise<number> {
   const { prepare, run, check, next = {} } = work;
+  const note = work.note ?? ((): Note => undefined as Note);
   const checked = new Set<string>();
   let endCount = 0;
-  const checkAfter = async ({ title, disk }: Left): Promise<void> => {
+  const checkAfter = async ({ title, disk, note: noted }: Left<Note>): Promise<void> => {
     endCount += 1;
-    const contents = disk.digest();
-    if (checked.has(contents)) return;
-    checked.add(contents);
+    const state = `${disk.digest()} ${JSON.stringify(noted)}`;
+    if (checked.has(state)) return;
+    checked.add(state);
     try {
-      await check(disk);
+      await check(disk, noted);
     } catch (error) {
       throw new Error(`${title}: ${String(error)}`, { cause: error });
     }
   };
+  const checkLater = async (left: Left<Note>, at: number): Promise<void> => {
+    for (const crash of LATER_CRASHES) {
+      const seeded = seededBy(crash, at);
+      await checkAfter({
+        ...left,
+        title: `${left.title}, then ${seeded}`,
+        disk: left.disk.afterCrash(seeded),
+      });
+    }
+  };
   const crashes = endings.filter((ending) => ending !== 'failed');
-  const whole = await prepare();
-  const { count, lefts } = await crashAnywhere(whole, { crashes, run: () => run(whole) });
+  const lefts = await crashAnywhere(await prepare(), { crashes, run, note });
   for (const left of lefts) await checkAfter(left);
-  const killed = Object.keys(next).length === 0 ? [] : await killAnywhere(work);
-  for (const [at, { title, disk }] of killed.entries()) {
+  const isFollowed = Object.keys(next).length > 0;
+  const killed = isFollowed ? await crashAnywhere(await prepare(), { crashes: ['killed'], run, note }) : [];
+  for (const [at, left] of killed.entries()) {
     for (const [name, doNext] of Object.entries(next)) {
-      const later = disk.afterCrash('killed');
+      const later = left.disk.afterCrash('killed');
       await doNext(later).catch(refused);
-      for (const cut of LATER_CRASHES) {
-        const seeded = seededBy(cut, at);
-        await checkAfter({ title: `${title}, then ${name}, then ${seeded}`, disk: later.afterCrash(seeded) });
-      }
+      await checkLater({ ...left, title: `${left.title}, then ${name}`, disk: later }, at);
     }
   }
-  for (let at = 1; endings.includes('failed') && at <= count; at++) {
+  for (let at = 1, isOver = !endings.includes('failed'); !isOver; at++) {
     const disk = await prepare();
-    disk.fault = { at: disk.changeCount + at, type: 'fail' };
+    const faultAt = disk.changeCount + at;
+    disk.fault = { at: faultAt, type: 'fail' };
     await run(disk).catch(refused);
     disk.fault = undefined;
-    await checkAfter({ title: `change ${at} of ${count} failed`, disk });
+    isOver = disk.changeCount < faultAt;
+    await checkLater({ title: `change ${at} failed`, disk, note: note() }, at);
   }
   return endCount;
 }
 
-/** `killed`: nothing more happens. */
-const LATER_CRASHES: readonly Crash[] = ['killed', 'forgotten', 'journal-1', 1];
-
-const killAnywhere = async ({ prepare, run }: Work): Promise<readonly Left[]> => {
-  const disk = await prepare();
-  return (await crashAnywhere(disk, { crashes: ['killed'], run: () => run(disk) })).lefts;
-};
-
 /** What each crash leaves before each change, and when all is done. A process that dies changes nothing more. */
-async function crashAnywhere(
+async function crashAnywhere<Note>(
   disk: ForgetfulFileSystem,
-  { crashes, run }: { crashes: readonly Crash[]; run: () => Promise<unknown> },
-): Promise<{ count: number; lefts: readonly Left[] }> {
-  const lefts: Left[] = [];
+  { crashes, run, note }: { crashes: readonly Crash[]; run: Work['run']; note: () => Note },
+): Promise<readonly Left<Note>[]> {
+  const lefts: Left<Note>[] = [];
   let at = 0;
   const crash = (): void => {
     at += 1;
     for (const each of crashes) {
       const seeded = seededBy(each, at);
-      lefts.push({ title: `ended before change ${at} (${seeded})`, disk: disk.afterCrash(seeded) });
+      const title = `ended before change ${at} (${seeded})`;
+      lefts.push({ title, disk: disk.afterCrash(seeded), note: note() });
     }
   };
   disk.beforeChange = crash;
-  await run();
+  await run(disk);
   disk.beforeChange = undefined;
-  const count = at;
   crash();
-  return { count, lefts };
+  return lefts;
 }
+
+/** What may come behind the next process. `killed`: nothing more happens. */
+const LATER_CRASHES: readonly Crash[] = ['killed', 'forgotten', 'journal-1', 1];
 
 /** @throws Error what is no refusal */
 function refused(error: unknown): void {

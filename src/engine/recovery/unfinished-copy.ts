@@ -33,13 +33,15 @@ export async function makeUnderWay<T>(
   const claim = claimDirectory(copy, target);
   let made: T;
   try {
+    // What has no holder nobody would replace: nothing else may come through a power cut without it, nor outlive it.
+    await fileSystem.syncDirectory(copy.directory);
     removeContents(copy);
     made = await make(copy);
     // Another process may have made the same meanwhile, or anybody something of that name.
     refuseExisting(target);
     fileSystem.rename(copy.directory, target.directory);
   } catch (error) {
-    throw toldWith(error, removeCopy(copy));
+    throw toldWith(error, await removeCopy(copy));
   } finally {
     claim.close();
   }
@@ -113,9 +115,10 @@ export function removeContents({ fileSystem, directory }: TopicContext): void {
 }
 
 /** Returns what is left, in a sentence. */
-function removeCopy(copy: TopicContext): string {
+async function removeCopy(copy: TopicContext): Promise<string> {
   try {
     removeContents(copy);
+    await copy.fileSystem.syncDirectory(copy.directory);
     copy.fileSystem.unlink(holderPath(copy));
     copy.fileSystem.removeDirectory(copy.directory);
     return 'The unfinished copy was removed.';

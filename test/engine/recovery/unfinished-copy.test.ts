@@ -20,16 +20,13 @@ import type { FileHandle, FileSystem, OpenMode } from '../../../src/engine/io/fi
 import { NodeFileSystem } from '../../../src/engine/io/node-file-system.ts';
 import { recoverTopic, type RecoverReport } from '../../../src/engine/recovery/recover.ts';
 import { verifyTopic } from '../../../src/engine/verification/verify.ts';
+import { endAnywhere, POWER_CUTS } from '../../support/ended-anywhere.ts';
 import { FaultyFileSystem, type Fault } from '../../support/faulty-file-system.ts';
 import { ForgetfulFileSystem } from '../../support/forgetful-file-system.ts';
-import type { Crash } from '../../support/power-loss.ts';
 import { RecoveryScene, snapshotOf, storesOf, type Snapshot } from '../../support/recovery-scene.ts';
 
 const SEALED = '00000000000000000003.store';
 const UNFINISHED = '.recovering-t';
-/** One of each kind, and two without an order besides. */
-const POWER_CUTS: readonly Crash[] = ['forgotten', 1, 2, 3, 4];
-
 describe('recover --out, ended anywhere', () => {
   const scene = new RecoveryScene();
   /** The data directory that the copy goes to. */
@@ -153,13 +150,10 @@ describe('recover --out, ended anywhere', () => {
   it('has given the name to nothing but a whole and repaired copy, whenever the power is cut', async () => {
     const files = new Map([...source].map(([name, bytes]) => [join(scene.directory, name), bytes]));
     const healthyCount = { before: 0, after: 0 };
-    for (let at = 1; ; at++) {
-      const disk = ForgetfulFileSystem.holding(files);
-      disk.fault = { at, type: 'die' };
-      await recover(disk).catch(() => undefined);
-      if (disk.changeCount < at) break;
-      for (const crash of POWER_CUTS) {
-        const left = disk.afterCrash(crash);
+    await endAnywhere(['failed', ...POWER_CUTS], {
+      prepare: () => Promise.resolve(ForgetfulFileSystem.holding(files)),
+      run: recover,
+      check: async (left) => {
         const isNamed = left.list(join(out, 't')) !== undefined;
         healthyCount[isNamed ? 'after' : 'before'] += 1;
         if (!isNamed) await recover(left);
@@ -169,10 +163,10 @@ describe('recover --out, ended anywhere', () => {
           onBytes: () => undefined,
         });
         const errors = findings.filter(({ severity }) => severity === 'error');
-        expect(errors, `${at}, ${crash}`).to.deep.equal([]);
-        expect(nextOffset, `${at}, ${crash}`).to.equal(10);
-      }
-    }
+        expect(errors).to.deep.equal([]);
+        expect(nextOffset).to.equal(10);
+      },
+    });
     expect(healthyCount.before).to.be.greaterThan(healthyCount.after);
     expect(healthyCount.after).to.be.greaterThan(0);
   });
