@@ -8,9 +8,9 @@ export const SCENARIO_LOG: readonly (readonly number[])[] = [
   [3, 1],
 ];
 
-/** Records of some lengths: not all of them fit in each other's place. */
+/** Records of different lengths, which do not fit in each other's place, but for every fourth. */
 export const scenarioPayload = (offset: number): Buffer =>
-  Buffer.from(`record ${offset} `.padEnd(40 + ((offset * 7) % 29), '.'));
+  Buffer.from(`record ${offset} `.padEnd(40 + (((offset % 4 === 0 ? 4 : offset) * 7) % 29), '.'));
 
 const FIRST = '00000000000000000000.store';
 const SEALED = '00000000000000000003.store';
@@ -103,6 +103,14 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     title: 'frames of different lengths exchanged in the active store',
     damage: (of) => ({ [ACTIVE]: exchanged(of(ACTIVE), 0, 3) }),
+    lost: [],
+  },
+  {
+    title: 'frames of one length exchanged between a sealed and the active store',
+    damage: (of) => ({
+      [SEALED]: replaced(of(SEALED), 1, frameOf(of(ACTIVE), 1)),
+      [ACTIVE]: replaced(of(ACTIVE), 1, frameOf(of(SEALED), 1)),
+    }),
     lost: [],
   },
   {

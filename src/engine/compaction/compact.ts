@@ -174,7 +174,7 @@ class Compaction {
 
   #drop(): Promise<{ dropped: RetentionReport; leftovers: Leftover[] }> {
     return withMaintenanceLock(this.#context, this.#options.lockTimeoutMs, async (hold, mark) => {
-      await refuseHalfRecovered(this.#context);
+      refuseHalfRecovered(this.#context);
       const leftovers = listLeftovers(this.#context, mark);
       const { report } = await applyRetention(this.#context, hold, mark, this.#retention(mark));
       await removeLeftovers(this.#context, hold, leftovers);
@@ -248,14 +248,10 @@ class Compaction {
     const prepared = await prepareStore(this.#context, segments, this.#prepareOptions());
     if (prepared === undefined) return undefined;
     try {
-      const mark = await withMaintenanceLock(
-        this.#context,
-        this.#options.lockTimeoutMs,
-        async (hold, now) => {
-          await refuseHalfRecovered(this.#context);
-          return switchStore(this.#context, hold, { mark: now, generation, segments, prepared });
-        },
-      );
+      const mark = await withMaintenanceLock(this.#context, this.#options.lockTimeoutMs, (hold, now) => {
+        refuseHalfRecovered(this.#context);
+        return switchStore(this.#context, hold, { mark: now, generation, segments, prepared });
+      });
       if (mark !== undefined) this.#rewrites.push(reportOf(rewrite, prepared.storeBytes));
       return mark?.generation;
     } finally {

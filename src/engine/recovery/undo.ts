@@ -69,7 +69,7 @@ export async function undoRun(context: TopicContext, hold: Hold, runId: string):
   refuseBeforeNewer(context, run);
   const { manifest } = run;
   const restored = isRecoverManifest(manifest)
-    ? await undoRepairs(context, hold, manifest)
+    ? await undoRepairs(context, hold, { manifest, isUndone: run.state === 'undone' })
     : await undoCut(context, hold, manifest);
   if (restored.count > 0 || run.state !== 'undone') {
     if (isRecoverManifest(manifest)) await syncRun(context, manifest);
@@ -157,18 +157,26 @@ interface Standing {
   readonly standing: ChangeStanding;
 }
 
-async function undoRepairs(context: TopicContext, hold: Hold, manifest: RecoverManifest): Promise<Restored> {
+async function undoRepairs(
+  context: TopicContext,
+  hold: Hold,
+  { manifest, isUndone }: { manifest: RecoverManifest; isUndone: boolean },
+): Promise<Restored> {
   if (peekMark(hold.markFile) === undefined) throw markUnsound(context);
   const renames = await undoRenames(context, hold, manifest);
   const mark = peekMark(hold.markFile) as HighWatermark;
   const standings = standingsOf(context, manifest);
   const created = manifest.created.filter((store) => isStillThere(context, manifest, store));
   const open = standings.filter(({ standing }) => standing !== 'before').map(({ change }) => change);
+  // What an undo that did not end has written back is written again: it may never have reached the disk.
+  const unproven = standings
+    .filter(({ change, standing }) => !isUndone && standing === 'before' && change.method !== 'rewritten')
+    .map(({ change }) => change);
   const isMarkLeft = hasMoved(manifest) && isSameEnd(mark, manifest.markLeft);
-  if (open.length + created.length > 0 || isMarkLeft) {
+  if (open.length + unproven.length + created.length > 0 || isMarkLeft) {
     writeMark(hold.markFile, { ...mark, generation: mark.generation + 1 });
     await hold.markFile.datasync();
-    await restoreStores(context, manifest, { open, created });
+    await restoreStores(context, manifest, { open: [...open, ...unproven], created });
   }
   if (isMarkLeft) {
     const { position } = manifest.markBefore;
@@ -326,7 +334,7 @@ export async function syncRun(context: TopicContext, { run, changes }: RecoverMa
   await fileSystem.syncDirectory(runPath(context, run));
 }
 
-/** Runs that were killed, or whose undo was, while frames or stores of theirs were in neither place. */
+/** Runs that were killed, or whose undo was, while frames or stores of theirs may have been in neither place. */
 export function halfExchanged(context: TopicContext, runs: readonly RecoveryRun[]): RecoveryRun[] {
   return runs.filter((run) => areFramesBetween(context, run) || areStoresBetween(context, run));
 }
@@ -335,14 +343,12 @@ function areStoresBetween(context: TopicContext, { manifest }: RecoveryRun): boo
   return isRecoverManifest(manifest) && pendingRenames(context, manifest).length > 0;
 }
 
+/** Of a run, or an undo, that did not end, nobody can tell from what reads as done what is on the disk. */
 function areFramesBetween(context: TopicContext, { state, manifest }: RecoveryRun): boolean {
   if (state === 'undone' || !isRecoverManifest(manifest)) return false;
   if (!manifest.changes.some(({ isExchanged }) => isExchanged)) return false;
-  const standings = standingsIfKnown(context, manifest)?.map(({ standing }) => standing);
-  return (
-    standings?.some((standing) => standing !== 'left') === true &&
-    standings.some((standing) => standing !== 'before')
-  );
+  const standings = standingsIfKnown(context, manifest);
+  return standings?.some(({ standing }) => state === 'interrupted' || standing !== 'left') === true;
 }
 
 /** True of a run that was killed, and of one whose undo was: what it moved or replaced may be in its folder only. */
@@ -359,11 +365,8 @@ export function isHalfDone(context: TopicContext, { state, manifest }: RecoveryR
  *
  * @throws FastQueueError `recovery_incomplete`
  */
-export async function refuseHalfRecovered(context: TopicContext): Promise<void> {
-  const runs = listRuns(context);
-  for (const { state, manifest } of runs)
-    if (state === 'interrupted' && isRecoverManifest(manifest)) await syncRun(context, manifest);
-  const [half] = halfExchanged(context, runs);
+export function refuseHalfRecovered(context: TopicContext): void {
+  const [half] = halfExchanged(context, listRuns(context));
   if (half !== undefined) throw halfRecovered(context, half.run);
 }
 
@@ -392,7 +395,7 @@ function standingsIfKnown(context: TopicContext, manifest: RecoverManifest): Sta
  * were being moved would otherwise be found in neither place. Where frames went from one region to another, all of the
  * run is taken back. Stores that were being renamed, or renamed back, get their own names.
  *
- * @returns the runs whose frames or stores were in neither place
+ * @returns the runs whose frames or stores may have been in neither place
  * @throws FastQueueError `damaged` where that would have to be done and the mark is unsound
  */
 export async function rollBackInterrupted(
@@ -415,7 +418,7 @@ export async function rollBackInterrupted(
     }
   }
   for (const one of runs.filter((run) => areFramesBetween(context, run))) {
-    await undoRepairs(context, hold, one.manifest as RecoverManifest);
+    await undoRepairs(context, hold, { manifest: one.manifest as RecoverManifest, isUndone: false });
     await syncRun(context, one.manifest as RecoverManifest);
     await markUndone(context, one.run);
     half.push(one);

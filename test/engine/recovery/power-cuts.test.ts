@@ -95,7 +95,7 @@ describe('recover, undo and purge, cut off from power anywhere', () => {
 
     it(`loses nothing but ${scenario.title} wherever recover is cut off`, async () => {
       endCount += await endAnywhere(POWER_CUTS, { prepare, run: recover, check: checkAll });
-      endCount += await endAnywhere([], {
+      endCount += await endAnywhere(['failed'], {
         prepare,
         run: recover,
         check,
@@ -105,7 +105,7 @@ describe('recover, undo and purge, cut off from power anywhere', () => {
 
     it(`loses nothing but ${scenario.title} wherever undo is cut off`, async () => {
       endCount += await endAnywhere(POWER_CUTS, { prepare: repaired, run: undo, check: checkAll });
-      endCount += await endAnywhere([], {
+      endCount += await endAnywhere(['failed'], {
         prepare: repaired,
         run: undo,
         check,
