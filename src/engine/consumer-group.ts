@@ -14,6 +14,7 @@ import {
 } from './format/group-position.ts';
 import { isValidName, NAME_RULE } from './format/file-names.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
+import { isAllZeros } from './format/zeros.ts';
 import { isSameFile, type FileHandle } from './io/file-system.ts';
 import { monotonicMs } from './monotonic.ts';
 import { groupsPath, topicNotFound, type TopicContext } from './topic-directory.ts';
@@ -158,12 +159,21 @@ async function lockGroup(
 }
 
 function readPosition(context: TopicContext, file: FileHandle, name: string): GroupPosition | undefined {
-  const bytes = Buffer.alloc(GROUP_POSITION_BYTES + 1);
-  const byteCount = file.read(bytes, 0);
-  if (byteCount === 0) return undefined;
-  const position = decodeGroupPosition(bytes.subarray(0, byteCount));
+  const bytes = readGroupFile(file);
+  if (bytes === undefined) return undefined;
+  const position = decodeGroupPosition(bytes);
   if (position === undefined) throw positionUnsound(context, name);
   return position;
+}
+
+/**
+ * Undefined where no position was stored yet: the file is empty, or all zeros, which a power cut may leave of one whose
+ * first position was not synced.
+ */
+function readGroupFile(file: FileHandle): Buffer | undefined {
+  const bytes = Buffer.alloc(GROUP_POSITION_BYTES + 1);
+  const read = bytes.subarray(0, file.read(bytes, 0));
+  return read.length === 0 || isAllZeros(read) ? undefined : read;
 }
 
 function positionUnsound(context: TopicContext, name: string): FastQueueError {
@@ -181,11 +191,10 @@ export function listGroups(context: TopicContext, mark: HighWatermark): GroupSta
   return names.flatMap((name): GroupStatus[] => {
     const file = context.fileSystem.open(join(groupsPath(context), name), 'read');
     try {
-      const bytes = Buffer.alloc(GROUP_POSITION_BYTES + 1);
-      const byteCount = file.read(bytes, 0);
+      const bytes = readGroupFile(file);
       // A consumer has opened it and taken nothing yet.
-      if (byteCount === 0) return [];
-      const position = decodeGroupPosition(bytes.subarray(0, byteCount));
+      if (bytes === undefined) return [];
+      const position = decodeGroupPosition(bytes);
       if (position === undefined)
         return [{ name, nextOffset: undefined, storedAt: undefined, behind: undefined }];
       const behind = Math.max(0, mark.nextOffset - Math.max(position.nextOffset, mark.startOffset));

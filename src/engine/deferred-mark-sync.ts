@@ -5,7 +5,7 @@
 import type { HighWatermark } from './format/high-watermark.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { MARK_SYNC_DELAY_MS } from './limits.ts';
-import { writeMark } from './mark-file.ts';
+import { renewMark } from './mark-file.ts';
 
 export class DeferredMarkSync {
   readonly #options: { readonly sync: () => Promise<void>; readonly onFailure: (error: unknown) => void };
@@ -31,6 +31,20 @@ export class DeferredMarkSync {
     await this.#underWay;
   }
 
+  /**
+   * Syncs the mark at once, since what comes next rests on it.
+   *
+   * @throws FastQueueError with the disk's own code: then it has to be repeated, as any that failed
+   */
+  async now(markFile: FileHandle): Promise<void> {
+    try {
+      await markFile.datasync();
+    } catch (error) {
+      this.#hasFailed = true;
+      throw error;
+    }
+  }
+
   /** True after a sync that failed, until it was repeated. */
   get hasFailed(): boolean {
     return this.#hasFailed;
@@ -38,8 +52,7 @@ export class DeferredMarkSync {
 
   /** After a failed sync the kernel may believe the page clean: it is made dirty again before it is synced. */
   async repeat(markFile: FileHandle, mark: HighWatermark): Promise<void> {
-    writeMark(markFile, mark);
-    await markFile.datasync();
+    await renewMark(markFile, mark);
     this.#hasFailed = false;
   }
 

@@ -7,6 +7,7 @@ import { FastQueueError } from './errors.ts';
 import { classifyTopicFile } from './format/file-names.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import type { LockHold } from './topic-lock.ts';
+import { peekMark, renewMark } from './mark-file.ts';
 import { isIndexFree } from './offset-index.ts';
 import { listSegments } from './segment-list.ts';
 import { indexPath, listTopicFiles, storePath, type TopicContext } from './topic-directory.ts';
@@ -65,7 +66,9 @@ export async function removeLeftovers(
 ): Promise<void> {
   if (leftovers.length === 0) return;
   const { fileSystem, directory } = context;
-  await hold.markFile.datasync();
+  const mark = peekMark(hold.markFile);
+  if (mark === undefined) return;
+  await renewMark(hold.markFile, mark);
   await fileSystem.syncDirectory(directory);
   for (const { path } of leftovers) fileSystem.unlink(path);
   await fileSystem.syncDirectory(directory);

@@ -228,6 +228,8 @@ export class Log {
     let status = mark.generation === this.#mark?.generation ? this.#segment?.statusIfStillNamed() : undefined;
     if (status === undefined || this.#segment?.baseOffset !== mark.baseOffset) {
       await this.#openSegment(hold, mark);
+      // What a process that died has written there (a roll, a cut) a power cut would take back from under what is appended now.
+      await this.#markSync.repeat(hold.markFile, mark);
       status = this.#activeSegment.store.status();
     } else if (mark.position !== this.#mark?.position) {
       // Another writer has appended, and written its index entries behind those that this one knows.
@@ -445,7 +447,7 @@ export class Log {
     const rolled = { ...mark, baseOffset: mark.nextOffset, position: 0 };
     writeMark(hold.markFile, rolled);
     this.#note(rolled);
-    await hold.markFile.datasync();
+    await this.#markSync.now(hold.markFile);
     this.#settings = this.#options.readSettings();
     this.#note(await this.#options.afterRoll(hold, rolled));
   }

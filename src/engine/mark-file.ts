@@ -15,6 +15,7 @@ import {
   MARK_FLAG,
   type HighWatermark,
 } from './format/high-watermark.ts';
+import { isAllZeros } from './format/zeros.ts';
 import type { FileHandle, OpenMode } from './io/file-system.ts';
 import { openIfThere } from './io/open-if-there.ts';
 import {
@@ -135,6 +136,17 @@ export function writeMark(file: FileHandle, mark: HighWatermark): void {
   }
 }
 
+/**
+ * Makes the mark durable though a sync of it may have failed, here or in a process that is gone: the kernel then believes
+ * that all is well, and only what is written again is synced.
+ *
+ * @param mark what the mark says now, or is to say
+ */
+export async function renewMark(file: FileHandle, mark: HighWatermark): Promise<void> {
+  writeMark(file, mark);
+  await file.datasync();
+}
+
 /** A mark with a flag this version does not know was written by a newer one: nothing is safe to assume. */
 export function refuseNewer(context: TopicContext, mark: HighWatermark): HighWatermark {
   if ((mark.flags & ~KNOWN_FLAGS) !== 0) {
@@ -147,11 +159,22 @@ export function refuseNewer(context: TopicContext, mark: HighWatermark): HighWat
   return mark;
 }
 
-/** Without topic.json: all stores empty, and the mark missing, empty or at offset 0. */
+/** Without topic.json: all stores empty, and the mark missing, blank or at offset 0. */
 export function isHalfMade(context: TopicContext, mark: HighWatermark | undefined): boolean {
   const isEmpty = (path: string): boolean => (context.fileSystem.status(path)?.sizeBytes ?? 0) === 0;
-  if (mark === undefined ? !isEmpty(markPath(context)) : mark.nextOffset !== 0) return false;
+  if (mark === undefined ? !isMarkBlank(context) : mark.nextOffset !== 0) return false;
   return listStoreBases(context).every((baseOffset) => isEmpty(storePath(context, baseOffset)));
+}
+
+/** Missing, empty or all zeros, which is all that a power cut leaves of a mark that was never synced. */
+function isMarkBlank(context: TopicContext): boolean {
+  const file = openIfThere(context.fileSystem, markPath(context));
+  try {
+    const byteCount = file?.read(PEEKED, 0) ?? 0;
+    return byteCount === 0 || (byteCount < PEEKED.length && isAllZeros(PEEKED.subarray(0, byteCount)));
+  } finally {
+    file?.close();
+  }
 }
 
 /** The refusal of a mark that is missing or damaged; where the topic is only being made, there is none yet. */

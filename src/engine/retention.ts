@@ -7,7 +7,7 @@
  * from a topic whose topic.json is missing or unsound.
  */
 import type { HighWatermark } from './format/high-watermark.ts';
-import { currentMark, isDeleted, markUnsound, peekMark, refuseNewer, writeMark } from './mark-file.ts';
+import { currentMark, isDeleted, markUnsound, peekMark, refuseNewer, renewMark } from './mark-file.ts';
 import { removeIndex } from './offset-index.ts';
 import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from './segment-list.ts';
 import { storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
@@ -114,9 +114,8 @@ export async function applyRetention(
   const doomed = [...below, ...superseded, ...given.map((segment) => segment.baseOffset)];
   if (doomed.length === 0) return { mark, report };
   const moved = { ...mark, startOffset: report.startOffset.after };
-  if (given.length > 0) writeMark(hold.markFile, moved);
   // Files that an interrupted run left: neither the mark nor the store that makes them superfluous may be durable yet.
-  await hold.markFile.datasync();
+  await renewMark(hold.markFile, moved);
   if (superseded.length > 0) await context.fileSystem.syncDirectory(context.directory);
   for (const baseOffset of doomed) {
     removeIndex(context, baseOffset);

@@ -167,12 +167,22 @@ async function cutTail(
     store.truncate(cut.endPosition);
   }
   await store.sync();
-  const settled = { ...mark, flags: mark.flags & ~MARK_FLAG.failed };
+  const settled = cleared(mark);
   writeMark(markFile, settled);
   await markFile.datasync();
   if (cut.reason === 'torn-tail') await pruneTornTails(context);
   return settled;
 }
+
+/**
+ * Without the flag, in another generation: every writer opens the topic again, and syncs this mark before it appends.
+ * Else a power cut could bring the flag back, and what was acknowledged meanwhile would not be believed.
+ */
+const cleared = (mark: HighWatermark): HighWatermark => ({
+  ...mark,
+  generation: mark.generation + 1,
+  flags: mark.flags & ~MARK_FLAG.failed,
+});
 
 /** Durable when it resolves. Where the disk does not take it, nothing of it stays. */
 async function keepTail(
@@ -204,7 +214,7 @@ export async function cutAfterFailure(log: LockedLog): Promise<boolean> {
     dropIndexBeyond(context, mark);
     store.truncate(mark.position);
     await store.sync();
-    writeMark(markFile, mark);
+    writeMark(markFile, cleared(mark));
     return true;
   } catch {
     return false;

@@ -15,7 +15,7 @@ import {
 import { MARK_FLAG, type HighWatermark } from './format/high-watermark.ts';
 import type { FileSystem } from './io/file-system.ts';
 import { openIfThere } from './io/open-if-there.ts';
-import { isDeleted, isHalfMade, markUnsound, peekMark, writeMark } from './mark-file.ts';
+import { isDeleted, isHalfMade, markUnsound, peekMark, renewMark, writeMark } from './mark-file.ts';
 import type { TopicSettings } from './settings.ts';
 import {
   listStoreBases,
@@ -163,9 +163,13 @@ export async function renameDeleted(
   lockTimeoutMs: number,
 ): Promise<string | undefined> {
   try {
-    return await withTopicLock(context, lockTimeoutMs, async (hold) =>
-      isDeleted(peekMark(hold.markFile) ?? NO_FLAGS) ? renameAway(context) : undefined,
-    );
+    return await withTopicLock(context, lockTimeoutMs, async (hold) => {
+      const mark = peekMark(hold.markFile);
+      if (mark === undefined || !isDeleted(mark)) return undefined;
+      // Whoever set the flag may have died before it was durable: what was renamed without it nobody would remove.
+      await renewMark(hold.markFile, mark);
+      return renameAway(context);
+    });
   } catch (error) {
     if (error instanceof FastQueueError && error.code === 'topic_not_found') return undefined;
     throw error;

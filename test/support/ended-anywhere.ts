@@ -22,16 +22,10 @@ export interface Work<Note = undefined> {
   /** What had been promised when the work was ended: asked then, for `check`. */
   readonly note?: () => Note;
   /**
-   * What the next process may do where the first one was killed: the power is cut behind it, and then `check` must hold.
+   * What the next process may do where the first one was killed, or a change of it failed: the power is cut behind it, and then `check` must hold.
    * It finds what was done and not synced, and must not take that for durable. A refusal is as good as success.
    */
   readonly next?: Readonly<Record<string, (disk: ForgetfulFileSystem) => Promise<unknown>>>;
-}
-
-export async function countChanges(disk: ForgetfulFileSystem, run: () => Promise<unknown>): Promise<number> {
-  const before = disk.changeCount;
-  await run();
-  return disk.changeCount - before;
 }
 
 /** Another seed at every change. */
@@ -79,15 +73,16 @@ export async function endAnywhere<Note = undefined>(
   const crashes = endings.filter((ending) => ending !== 'failed');
   const lefts = await crashAnywhere(await prepare(), { crashes, run, note });
   for (const left of lefts) await checkAfter(left);
-  const isFollowed = Object.keys(next).length > 0;
-  const killed = isFollowed ? await crashAnywhere(await prepare(), { crashes: ['killed'], run, note }) : [];
-  for (const [at, left] of killed.entries()) {
+  const follow = async (left: Left<Note>, at: number): Promise<void> => {
     for (const [name, doNext] of Object.entries(next)) {
       const later = left.disk.afterCrash('killed');
       await doNext(later).catch(refused);
       await checkLater({ ...left, title: `${left.title}, then ${name}`, disk: later }, at);
     }
-  }
+  };
+  const isFollowed = Object.keys(next).length > 0;
+  const killed = isFollowed ? await crashAnywhere(await prepare(), { crashes: ['killed'], run, note }) : [];
+  for (const [at, left] of killed.entries()) await follow(left, at);
   for (let at = 1, isOver = !endings.includes('failed'); !isOver; at++) {
     const disk = await prepare();
     const faultAt = disk.changeCount + at;
@@ -95,7 +90,9 @@ export async function endAnywhere<Note = undefined>(
     await run(disk).catch(refused);
     disk.fault = undefined;
     isOver = disk.changeCount < faultAt;
-    await checkLater({ title: `change ${at} failed`, disk, note: note() }, at);
+    const left = { title: `change ${at} failed`, disk, note: note() };
+    await checkLater(left, at);
+    await follow(left, at);
   }
   return endCount;
 }

@@ -176,6 +176,12 @@ export class ForgetfulFileSystem implements FileSystem {
       this.countChange(path);
     };
     const sync = (): void => {
+      try {
+        changing();
+      } catch (error) {
+        if (this.fault?.type === 'fail') node.loseUnsynced();
+        throw error;
+      }
       this.#tree.sync(node);
     };
     return new MemoryHandle({ path, node, changing, sync });
@@ -204,6 +210,7 @@ interface OpenedNode {
   readonly path: string;
   readonly node: Node;
   readonly changing: () => void;
+  /** Counts as a change, too. */
   readonly sync: () => void;
 }
 
@@ -234,7 +241,6 @@ class MemoryHandle implements FileHandle {
 
   sync(): Promise<void> {
     return Promise.resolve().then(() => {
-      this.#opened.changing();
       this.#opened.sync();
     });
   }

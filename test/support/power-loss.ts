@@ -15,6 +15,8 @@
  *   once (the least that any disk does), in any order. The size may have changed and the bytes not: those are zeros. A
  *   truncation that was not synced may not have happened. A name is no older or newer than the bytes behind it: a file
  *   that got its name before it was synced may have that name and no bytes.
+ * - **A sync of a file that fails** has lost what it was to make durable: it reads back as it was written, the next sync
+ *   says that all is well, and after a power cut the disk has what was there before. Only what is written again is durable.
  * - **A kill** takes nothing back, and makes nothing certain either: a power cut may follow.
  */
 
@@ -71,6 +73,11 @@ export class Node {
     this.bytes = changed(this.bytes, change);
     this.pending = [...this.pending, change];
   }
+
+  /** What was to be synced reads back as it was written, and no later sync makes it durable. */
+  loseUnsynced(): void {
+    this.pending = [];
+  }
 }
 
 function changed(bytes: Buffer, change: ByteChange): Buffer {
@@ -109,7 +116,7 @@ export class NodeTree {
   }
 
   sync(node: Node): void {
-    node.durable = { ...node.durable, bytes: node.bytes };
+    node.durable = { ...node.durable, bytes: node.pending.reduce(changed, node.durable.bytes) };
     node.pending = [];
     this.#journaled = Math.max(this.#journaled, node.lastNameChange);
     for (const { unsynced } of this.#pending) unsynced.delete(node);

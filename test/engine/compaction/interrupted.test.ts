@@ -90,7 +90,7 @@ describe('compact, ended at every change of the disk', function () {
   });
 
   it('leaves it behind the next process, too, where the power is cut then', async () => {
-    runCount += await endAnywhere([], {
+    runCount += await endAnywhere(['failed'], {
       prepare: () => Promise.resolve(freshDisk()),
       run: (disk) => scene.compact(OPTIONS, disk),
       check: async (left) => {
