@@ -125,13 +125,26 @@ function planRegion(found: ExchangedRegion): RegionRepair {
   }
   const mayGrow = region.endPosition === region.storeBytes;
   const layout = layOutRegion({ ...region, byteCount, mayGrow });
-  return { ...region, layout, method: methodOf({ byteCount, mayGrow, layout }) };
+  return {
+    ...region,
+    layout,
+    method: methodOf({ byteCount, mayGrow, layout, isExchanged: region.isExchanged }),
+  };
 }
 
-function methodOf(region: { byteCount: number; mayGrow: boolean; layout: RegionLayout }): RegionMethod {
-  const { byteCount, layout, mayGrow } = region;
+/**
+ * A store that frames are exchanged in is only made longer by being rewritten: a writer may append as soon as it is longer,
+ * and what was exchanged with it could no longer be put back.
+ */
+function methodOf(region: {
+  byteCount: number;
+  mayGrow: boolean;
+  isExchanged: boolean;
+  layout: RegionLayout;
+}): RegionMethod {
+  const { byteCount, layout, mayGrow, isExchanged } = region;
   if (layout.byteCount === byteCount) return 'in-place';
-  return mayGrow && layout.byteCount > byteCount ? 'extended' : 'rewritten';
+  return mayGrow && !isExchanged && layout.byteCount > byteCount ? 'extended' : 'rewritten';
 }
 
 /** Ascending, neighbours joined. */

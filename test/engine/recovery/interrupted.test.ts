@@ -143,7 +143,7 @@ describe('recover and undo, ended at every change of the disk', () => {
     ['undo', undoAll],
   ] as const)
     it(`is told by verify and by a dry run where ${name} was ended while frames were in neither place`, async () => {
-      const scenario = SCENARIOS.find(({ title }) => title.includes('exchanged in the active')) as Scenario;
+      const scenario = SCENARIOS.find(({ title }) => title.includes('of one length exchanged')) as Scenario;
       let halfCount = 0;
       await endAnywhere(['killed'], {
         prepare: async () => {
@@ -158,7 +158,7 @@ describe('recover and undo, ended at every change of the disk', () => {
           await expectTold(left);
         },
       });
-      expect(halfCount).to.be.greaterThan(2);
+      expect(halfCount).to.be.at.least(2);
     });
 
   it('says how many lost offsets there are', async () => {
