@@ -7,7 +7,7 @@ import type { Crash } from '../support/power-loss.ts';
 const SEEDS = Array.from({ length: 64 }, (_, seed) => seed);
 const WITHOUT_ORDER: readonly Crash[] = SEEDS;
 const OF_JOURNAL: readonly Crash[] = SEEDS.map((seed): Crash => `journal-${seed}`);
-const ANY: readonly Crash[] = ['forgotten', 'named', 'zeroed', ...WITHOUT_ORDER, ...OF_JOURNAL];
+const ANY: readonly Crash[] = ['forgotten', 'latest', 'named', 'zeroed', ...WITHOUT_ORDER, ...OF_JOURNAL];
 
 /** Directories a and b, and a file in a. */
 const disk = (): ForgetfulFileSystem =>
@@ -59,6 +59,7 @@ describe('ForgetfulFileSystem, cut off from power', () => {
       '/a/old',
       BEFORE,
     ]);
+    expect(outcomes(changed, ['latest'])).to.deep.equal(['/a/old']);
     expect(outcomes(changed, OF_JOURNAL)).to.deep.equal(['/a/new /a/old', '/a/new /a/old /b/other', BEFORE]);
   });
 

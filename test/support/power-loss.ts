@@ -22,10 +22,11 @@
 
 /**
  * How the machine or the process ended. `killed`: the process only. All others are power cuts. `forgotten`: nothing has
- * happened that is not certain; `named`: every name has changed and no byte; `zeroed`: besides, every size. A number
- * seeds any outcome without an order of names, `journal-` and a number any with that of the journal.
+ * happened that is not certain; `latest`: the latest change of a name, and of those before only what it needs; `named`:
+ * every name has changed and no byte; `zeroed`: besides, every size. A number seeds any outcome without an order of names,
+ * `journal-` and a number any with that of the journal.
  */
-export type Crash = 'killed' | 'forgotten' | 'named' | 'zeroed' | number | `journal-${number}`;
+export type Crash = 'killed' | 'forgotten' | 'latest' | 'named' | 'zeroed' | number | `journal-${number}`;
 
 /** Pieces of this length are written at once. */
 const SECTOR_BYTES = 64;
@@ -120,11 +121,7 @@ export class NodeTree {
     node.pending = [];
     this.#journaled = Math.max(this.#journaled, node.lastNameChange);
     for (const { unsynced } of this.#pending) unsynced.delete(node);
-    const certain = new Set<NameChange>();
-    for (const change of [...this.#pending].reverse()) {
-      const isNeeded = [...certain].some((later) => isSameName(change, later));
-      if (change.unsynced.size === 0 || isNeeded) certain.add(change);
-    }
+    const certain = this.#withNeeded(({ unsynced }) => unsynced.size === 0);
     for (const { names } of this.#pending.filter((change) => certain.has(change)))
       for (const { directory, name, node: named } of names)
         directory.durable = {
@@ -164,20 +161,34 @@ export class NodeTree {
   /** What directories hold besides what is certain of them. */
   #entriesAfter(crash: Crash, random: () => number): Entries {
     const entries: Entries = new Map();
-    if (crash === 'forgotten') return entries;
-    const lost = new Set<NameChange>();
-    const journalEnd = this.#journaled + Math.floor(random() * (this.#changeCount - this.#journaled + 1));
-    for (const change of this.#pending) {
-      const isLost =
-        typeof crash === 'number'
-          ? random() < 0.5 || [...lost].some((earlier) => isSameName(earlier, change))
-          : crash.startsWith('journal') && change.number > journalEnd;
-      if (isLost) lost.add(change);
-      else
-        for (const { directory, name, node } of change.names)
-          entries.set(directory, withEntry(entries.get(directory) ?? directory.durable.entries, name, node));
-    }
+    const happened = this.#happened(crash, random);
+    for (const { names } of this.#pending.filter((change) => happened.has(change)))
+      for (const { directory, name, node } of names)
+        entries.set(directory, withEntry(entries.get(directory) ?? directory.durable.entries, name, node));
     return entries;
+  }
+
+  /** Which changes of names that are not certain have come through. */
+  #happened(crash: Crash, random: () => number): ReadonlySet<NameChange> {
+    if (crash === 'forgotten') return new Set();
+    if (crash === 'latest') return this.#withNeeded((change) => change === this.#pending.at(-1));
+    if (crash === 'named' || crash === 'zeroed') return new Set(this.#pending);
+    if (typeof crash === 'number') {
+      const lost = new Set<NameChange>();
+      for (const change of this.#pending)
+        if (random() < 0.5 || [...lost].some((earlier) => isSameName(earlier, change))) lost.add(change);
+      return new Set(this.#pending.filter((change) => !lost.has(change)));
+    }
+    const end = this.#journaled + Math.floor(random() * (this.#changeCount - this.#journaled + 1));
+    return new Set(this.#pending.filter(({ number }) => number <= end));
+  }
+
+  /** These changes, and all earlier ones of the same names. */
+  #withNeeded(isMeant: (change: NameChange) => boolean): ReadonlySet<NameChange> {
+    const needed = new Set<NameChange>();
+    for (const change of [...this.#pending].reverse())
+      if (isMeant(change) || [...needed].some((later) => isSameName(change, later))) needed.add(change);
+    return needed;
   }
 
   #copy(): NodeTree {
@@ -231,7 +242,7 @@ const isSameName = (one: NameChange, other: NameChange): boolean =>
 
 function bytesAfter(node: Node, crash: Crash, random: () => number): Buffer {
   let { bytes } = node.durable;
-  if (crash === 'forgotten' || crash === 'named') return bytes;
+  if (crash === 'forgotten' || crash === 'latest' || crash === 'named') return bytes;
   for (const change of node.pending) {
     if (crash === 'zeroed') bytes = sizeChanged(bytes, change);
     else if (change.type === 'write') bytes = writtenInPart(bytes, change, random);
