@@ -16,6 +16,7 @@ import {
   SCENARIO_LOG,
   scenarioPayload,
   SCENARIOS,
+  RENAMES,
   type Scenario,
 } from '../../support/interrupted-scenarios.ts';
 import { lostOffsets, RecoveryScene, storesOf } from '../../support/recovery-scene.ts';
@@ -73,7 +74,7 @@ describe('recover and undo, ended at every change of the disk', () => {
     for (const [name, bytes] of expected) expect(stores.get(name), name).to.equal(bytes);
   }
 
-  for (const scenario of SCENARIOS) {
+  for (const scenario of [...SCENARIOS, ...RENAMES]) {
     it(`recovers ${scenario.title} after a recover that was ended anywhere`, async () => {
       await everyEnd({
         prepare: () => Promise.resolve(damagedDisk(scenario)),
