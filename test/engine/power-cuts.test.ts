@@ -137,9 +137,9 @@ describe('a topic, cut off from power anywhere', () => {
       const topic = await scratch.dataDirectory(disk).openTopic(TOPIC, { mode: 'append' });
       const before = disk.changeCount;
       disk.fault = { at: before + at, type: 'fail' };
-      // The second of them rolls.
-      for (const text of ['a', 'b', 'c']) {
-        const records = [Buffer.from(text.padEnd(400, text))];
+      // The first rolls, behind a mark that is durable.
+      for (const byteCount of [700, 200, 400]) {
+        const records = [Buffer.alloc(byteCount, 'x')];
         const failure = await topic.append(records).then(
           () => undefined,
           (error: unknown) => error,

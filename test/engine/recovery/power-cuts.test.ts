@@ -99,12 +99,16 @@ describe('recover, undo and purge, cut off from power anywhere', () => {
     const prepare = (): Promise<ForgetfulFileSystem> => Promise.resolve(damagedDisk(scenario));
     const repaired = (): Promise<ForgetfulFileSystem> => recovered(scenario);
     const check = (disk: ForgetfulFileSystem): Promise<void> => expectRecovered(disk, scenario);
-    const checkAll = async (disk: ForgetfulFileSystem): Promise<void> => {
-      await check(disk);
-      await undo(disk);
+    const checkUndone = (disk: ForgetfulFileSystem): Promise<void> => {
       const stores = storesOn(disk);
       for (const [name, bytes] of storesOn(damagedDisk(scenario)))
         expect(stores.get(name), `undone: ${name}`).to.equal(bytes);
+      return Promise.resolve();
+    };
+    const checkAll = async (disk: ForgetfulFileSystem): Promise<void> => {
+      await check(disk);
+      await undo(disk);
+      await checkUndone(disk);
     };
 
     it(`loses nothing but ${scenario.title} wherever recover or undo is cut off`, async () => {
@@ -118,6 +122,10 @@ describe('recover, undo and purge, cut off from power anywhere', () => {
       const next = { recover, undo, purge, compact, append };
       endCount += await endAnywhere(['failed'], { prepare, run: recover, check, next });
       endCount += await endAnywhere(['failed'], { prepare: repaired, run: undo, check, next });
+    });
+
+    it(`has ${scenario.title} back behind an undo that went on where another was killed`, async () => {
+      endCount += await endAnywhere([], { prepare: repaired, run: undo, check: checkUndone, next: { undo } });
     });
 
     it(`loses nothing but ${scenario.title} wherever a purge is cut off`, async () => {
