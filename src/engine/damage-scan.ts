@@ -230,13 +230,28 @@ export function framesWithin(
   const last = frames.at(-1);
   const isFull = last !== undefined && last.position + last.bytes === hole.endPosition;
   // A payload may be a store: the frames of it are no records of the log, and are more than are missing here.
-  const isOneEach = frames.length === 1 || frames.length === hole.nextOffset - hole.offset;
+  const singleCount = frames.length - doubledCount(frames, hole, nearby);
+  const isOneEach = singleCount === 1 || singleCount === hole.nextOffset - hole.offset;
   const strays = isFull && isOneEach ? others.flatMap((frame) => solveIn(frame, nearby) ?? []) : [];
   return {
     moved: isInOrder(moved, hole) ? moved : [],
     strays,
     unexplainedCount: others.length - strays.length,
   };
+}
+
+/** How many frames a hole begins with that check out at the offsets right before it: these stand there twice. */
+function doubledCount(frames: readonly UnsolvedFrame[], hole: Hole, nearby: { offset: number }): number {
+  const [first] = frames;
+  if (first === undefined) return 0;
+  let offset = solveIn(first, { ...nearby, nextOffset: hole.offset })?.offset ?? hole.offset;
+  let count = 0;
+  for (const frame of frames) {
+    if (offset >= hole.offset) break;
+    offset += solveIn(frame, { offset, nextOffset: hole.offset })?.offsetCount ?? Infinity;
+    count += 1;
+  }
+  return offset === hole.offset ? count : 0;
 }
 
 /** Offsets among which a checksum tells one from all others. */

@@ -86,6 +86,16 @@ describe('chains of good frames that contradict one another', () => {
           }
       });
 
+  it('lose no frame that was exchanged with one that stands right behind doubled ones', async () => {
+    const frames = framesOf(SEALED);
+    for (const count of [1, 3]) {
+      const doubled = frames.slice(12 - count, 12);
+      const exchanged = frames.with(1, frames[13]!).with(13, frames[1]!);
+      const all = [...exchanged.slice(0, 12), ...doubled, ...exchanged.slice(12)];
+      await expectLost(`${count} doubled`, { name: SEALED, frames: all, withIndex: false }, []);
+    }
+  });
+
   it('lose nothing to a shorter one that stands in a damaged record behind them', async () => {
     const frames = framesOf(SEALED);
     const hit = Buffer.from(frames[18]!);
