@@ -243,7 +243,8 @@ export function framesWithin(
 /** How many frames a hole begins with that check out at the offsets right before it: these stand there twice. */
 function doubledCount(frames: readonly UnsolvedFrame[], hole: Hole, nearby: { offset: number }): number {
   const [first] = frames;
-  if (first === undefined) return 0;
+  // Those before a segment's first frame stand in another segment, if they do.
+  if (first === undefined || hole.timestampBefore === undefined) return 0;
   let offset = solveIn(first, { ...nearby, nextOffset: hole.offset })?.offset ?? hole.offset;
   let count = 0;
   for (const frame of frames) {

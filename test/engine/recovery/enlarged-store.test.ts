@@ -92,7 +92,7 @@ describe('a store that was made larger', function () {
     const active = join(scene.directory, '00000000000000000010.store');
     const frameBytes = statSync(active).size;
     truncateSync(active, frameBytes + 48 * 1024 * 1024);
-    expect((await verify()).findings.map(({ code }) => code)).to.deep.equal(['bad_length']);
+    expect((await verify()).findings.map(({ code }) => code)).to.deep.equal(['foreign_bytes']);
     const before = await scene.recover({ dryRun: true });
     const report = await scene.recover();
     expect(report.repairs.map(({ code, repair }) => [code, repair])).to.deep.equal([
