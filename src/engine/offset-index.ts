@@ -7,7 +7,7 @@ import { decodeIndexEntry, INDEX_ENTRY_BYTES, type IndexEntry } from './format/i
 import { FastQueueError } from './errors.ts';
 import { isSound, readFrameAt, type SoundFrame } from './frame-scanner.ts';
 import { isSameFile, type FileHandle } from './io/file-system.ts';
-import { openIfThere } from './io/open-if-there.ts';
+import { isDiskError, openIfThere } from './io/open-if-there.ts';
 import { indexPath, type TopicContext } from './topic-directory.ts';
 
 /** Entries looked at together when the last sound one is searched for backwards. */
@@ -199,10 +199,29 @@ class IndexEntries {
     this.#map = useMap ? file.map(this.count * INDEX_ENTRY_BYTES) : undefined;
   }
 
+  /** Undefined where it is unsound. */
   at(number: number): IndexEntry | undefined {
     if (this.#map !== undefined) return decodeIndexEntry(this.#map, number * INDEX_ENTRY_BYTES);
-    const byteCount = this.#file.read(this.#one, number * INDEX_ENTRY_BYTES);
-    return byteCount < INDEX_ENTRY_BYTES ? undefined : decodeIndexEntry(this.#one, 0);
+    return this.#read(number, this.#one) === 0 ? undefined : decodeIndexEntry(this.#one, 0);
+  }
+
+  /** The sound ones among so many from `number` on, in one read. */
+  sound(number: number, mostCount: number): IndexEntry[] {
+    const bytes = Buffer.alloc(Math.min(mostCount, this.count - number) * INDEX_ENTRY_BYTES);
+    const readCount = this.#read(number, bytes);
+    return Array.from({ length: readCount }, (_, at) =>
+      decodeIndexEntry(bytes, at * INDEX_ENTRY_BYTES),
+    ).filter((entry) => entry !== undefined);
+  }
+
+  /** How many whole entries could be read: what the disk does not give up is not there. */
+  #read(number: number, target: Buffer): number {
+    try {
+      return Math.floor(this.#file.read(target, number * INDEX_ENTRY_BYTES) / INDEX_ENTRY_BYTES);
+    } catch (error) {
+      if (!isDiskError(error)) throw error;
+      return 0;
+    }
   }
 }
 
@@ -240,7 +259,7 @@ export function lastIndexedPlace(context: TopicContext, request: LookupRequest):
   return lookup(context, request, { key: Infinity, keyOf: (entry) => entry.offset });
 }
 
-/** Sound entries that name a place behind `position`, ascending, at most `count`: hints for whoever lost its place. */
+/** Sound ones that name a place behind `position` among the next `count` entries: hints for whoever lost its place. */
 export function entriesAfter(
   context: TopicContext,
   request: { baseOffset: number; position: number; count: number },
@@ -249,13 +268,8 @@ export function entriesAfter(
   if (file === undefined) return [];
   try {
     const entries = new IndexEntries(file, false);
-    const found: IndexEntry[] = [];
-    let number = greatestAtMost(entries, { key: request.position, keyOf: (entry) => entry.position }) + 1;
-    for (; number < entries.count && found.length < request.count; number++) {
-      const entry = entries.at(number);
-      if (entry !== undefined && entry.position > request.position) found.push(entry);
-    }
-    return found;
+    const number = greatestAtMost(entries, { key: request.position, keyOf: (entry) => entry.position }) + 1;
+    return entries.sound(number, request.count).filter((entry) => entry.position > request.position);
   } finally {
     file.close();
   }
@@ -271,7 +285,8 @@ function lookup(
   if (file === undefined) return beginning;
   try {
     const entries = new IndexEntries(file, request.useMap);
-    for (let number = greatestAtMost(entries, wanted); number >= 0; number--) {
+    // In steps that double: however many entries in a row are wrong, few are looked at before the beginning is taken.
+    for (let number = greatestAtMost(entries, wanted), step = 1; number >= 0; number -= step, step *= 2) {
       const entry = entries.at(number);
       if (entry !== undefined && wanted.keyOf(entry) <= wanted.key && isFrameAt(request, entry)) return entry;
     }
@@ -281,14 +296,13 @@ function lookup(
   }
 }
 
-/** Undefined where there is none, or what is called one is no file: readers and recovery do without. */
+/** Undefined where there is none, or none that can be opened, whatever stands in its place: it is done without. */
 function openIndex(context: TopicContext, baseOffset: number): FileHandle | undefined {
-  const path = indexPath(context, baseOffset);
   try {
-    return openIfThere(context.fileSystem, path);
+    return openIfThere(context.fileSystem, indexPath(context, baseOffset));
   } catch (error) {
-    if (context.fileSystem.status(path)?.isFile === false) return undefined;
-    throw error;
+    if (!isDiskError(error)) throw error;
+    return undefined;
   }
 }
 

@@ -23,6 +23,12 @@ const ODD_THINGS: Readonly<Record<string, (path: string) => void>> = {
   },
 };
 
+const INDEX = '00000000000000000006.index';
+const SELF_LINK = `a symbolic link to ${INDEX}`;
+const linkToItself = (path: string): void => {
+  symlinkSync(INDEX, path);
+};
+
 describe('a data directory with odd things in it', () => {
   let sandbox: Sandbox;
 
@@ -67,9 +73,9 @@ describe('a data directory with odd things in it', () => {
     });
   }
 
-  for (const what of ['a named pipe', 'a directory']) {
+  for (const what of ['a named pipe', 'a directory', SELF_LINK]) {
     it(`leaves alone what is called an index and is ${what}: recover has nothing to repair`, async () => {
-      const path = put('00000000000000000006.index', ODD_THINGS[what]!);
+      const path = put(INDEX, ODD_THINGS[what] ?? linkToItself);
       const before = lstatSync(path, { bigint: true }).ino;
       const recovered = await sandbox.run(['recover']);
       expect(recovered.status, recovered.stderr).to.equal(0);

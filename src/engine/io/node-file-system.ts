@@ -182,13 +182,26 @@ class NodeFileHandle implements FileHandle {
   }
 }
 
+/** Of what a name leads to; undefined where that is nothing: no file, or a link to none or to itself. */
+function statBehind(path: string): fs.BigIntStats | undefined {
+  try {
+    return attempt('look at', path, () => fs.statSync(path, { bigint: true, throwIfNoEntry: false }));
+  } catch (error) {
+    if (isErrno(error, 'ELOOP')) return undefined;
+    throw error;
+  }
+}
+
 /** @throws FastQueueError as the system says; of a link to what is not there and of a socket, what they are */
 function openDescriptor(path: string, mode: OpenMode): number {
   try {
     return attempt('open', path, () => fs.openSync(path, OPEN_FLAGS[mode], FILE_MODE));
   } catch (error) {
-    if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ENXIO') && !isErrno(error, 'EISDIR')) throw error;
+    if (!['ENOENT', 'ENXIO', 'EISDIR', 'ELOOP'].some((errno) => isErrno(error, errno))) throw error;
     refuseBrokenLink(dirname(path));
+    refuseBrokenLink(path);
+    // A link that leads somewhere, where none may be opened.
+    if (isErrno(error, 'ELOOP')) throw error;
     const stats = fs.lstatSync(path, { throwIfNoEntry: false });
     if (stats === undefined || stats.isFile()) throw error;
     throw notAFile(path, stats);
@@ -268,7 +281,7 @@ export class NodeFileSystem implements FileSystem {
 
   status(path: string): FileStatus | undefined {
     const stats =
-      attempt('look at', path, () => fs.statSync(path, { bigint: true, throwIfNoEntry: false })) ??
+      statBehind(path) ??
       // A link to what is not there is there itself: a volume that is not mounted is no missing segment.
       attempt('look at', path, () => fs.lstatSync(path, { bigint: true, throwIfNoEntry: false }));
     return stats === undefined ? undefined : toFileStatus(stats);
