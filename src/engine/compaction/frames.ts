@@ -22,17 +22,33 @@ export interface FrameSource {
 export interface FrameOutput {
   /** Whole frames of kind 0, in the kernel's memory for the length of the call. */
   records(frames: Region, firstOffset: number, recordCount: number): void;
-  /** A gap frame made anew. */
-  gap(frame: Buffer, offset: number): void;
+  /** A gap frame made anew, and what it says. */
+  gap(frame: Buffer, gap: CompactGap & { readonly offset: number }): void;
   /** A frame that is copied from where it stood. */
   copy(frame: { source: FrameSource; byteCount: number; lengthField: number; offsetCount: number }): void;
 }
 
-interface PendingGap {
-  readonly offset: number;
+/** A gap as it is written again: what tells how long its frame is, and which others it is joined with. */
+export interface CompactGap {
   readonly reason: number;
+  readonly count: number;
+}
+
+/** The gap that stands for the offsets of both, where they are neighbours; undefined where they stay two. */
+export const joinGaps = (
+  left: CompactGap | undefined,
+  right: CompactGap | undefined,
+): CompactGap | undefined =>
+  left === undefined || left.reason !== right?.reason
+    ? undefined
+    : { reason: left.reason, count: left.count + right.count };
+
+/** Length of its frame, without filler. */
+export const compactGapBytes = (gap: CompactGap): number => FRAME_HEADER_BYTES + payloadOf(gap).length;
+
+interface PendingGap extends CompactGap {
+  readonly offset: number;
   readonly timestamp: number;
-  count: number;
 }
 
 /** Give it every frame in order, then `end`. */
@@ -64,18 +80,18 @@ export class FrameCompactor {
     const gap = this.#gap;
     if (gap === undefined) return;
     this.#gap = undefined;
-    this.#output.gap(encodeShortGap(gap), gap.offset);
+    this.#output.gap(encodeShortGap(gap), gap);
   }
 
   #addGap(frame: SoundFrame & { type: 'gap' }, offset: number): void {
-    const gap = this.#gap;
-    if (gap !== undefined && gap.reason === frame.reason) {
-      gap.count += frame.offsetCount;
+    const gap = { reason: frame.reason, count: frame.offsetCount };
+    const joined = joinGaps(this.#gap, gap);
+    if (this.#gap !== undefined && joined !== undefined) {
+      this.#gap = { ...this.#gap, ...joined };
       return;
     }
     this.end();
-    const { timestamp } = frame.header;
-    this.#gap = { offset, reason: frame.reason, timestamp, count: frame.offsetCount };
+    this.#gap = { ...gap, offset, timestamp: frame.header.timestamp };
   }
 }
 
@@ -89,11 +105,14 @@ function isPadding(frame: SoundFrame, source: FrameSource): boolean {
 
 /** A gap without filler. */
 function encodeShortGap(gap: PendingGap): Buffer {
-  const { offset, timestamp, reason, count } = gap;
-  const payload = count === 1 ? oneOffset(reason) : [reason, ...encodeLeb128(count)];
+  const { offset, timestamp } = gap;
+  const payload = payloadOf(gap);
   const frame = Buffer.alloc(FRAME_HEADER_BYTES + payload.length);
   encodeFrame(frame, 0, { kind: FRAME_KIND.gap, offset, timestamp, payload: Uint8Array.from(payload) });
   return frame;
 }
+
+const payloadOf = ({ reason, count }: CompactGap): number[] =>
+  count === 1 ? oneOffset(reason) : [reason, ...encodeLeb128(count)];
 
 const oneOffset = (reason: number): number[] => (reason === GAP_REASON.damage ? [] : [reason]);

@@ -3,7 +3,7 @@
  * nothing; what it says of a file holds under the generation that it names.
  */
 import { setImmediate as letOthersRun, setTimeout as delay } from 'node:timers/promises';
-import { FrameCompactor, type FrameOutput, type FrameSource } from './frames.ts';
+import { FrameCompactor, type CompactGap, type FrameOutput, type FrameSource } from './frames.ts';
 import { scanWhole } from './scan.ts';
 import { commandLine } from '../command-line.ts';
 import { FastQueueError } from '../errors.ts';
@@ -35,6 +35,9 @@ export interface SealedSegment {
   readonly file: FileStatus;
   /** Bytes of the store without filler and padding. */
   readonly compactBytes: number;
+  /** What it begins and ends with then, where that is a gap: the same one twice if that is all there is. */
+  readonly firstGap: CompactGap | undefined;
+  readonly lastGap: CompactGap | undefined;
   /** Milliseconds since 1970. */
   readonly firstTimestamp: number;
   readonly lastTimestamp: number;
@@ -202,11 +205,14 @@ class Visit {
 
   end(store: {
     hasFrames: boolean;
-  }): Pick<SealedSegment, 'compactBytes' | 'isIndexFree' | 'isIndexComplete'> {
+  }): Pick<SealedSegment, 'compactBytes' | 'firstGap' | 'lastGap' | 'isIndexFree' | 'isIndexComplete'> {
     this.#compactor.end();
+    const { bytes, firstGap, lastGap } = this.#counter;
     const index = this.#check?.verdict({ ...store, regions: [] });
     return {
-      compactBytes: this.#counter.bytes,
+      compactBytes: bytes,
+      firstGap,
+      lastGap,
       isIndexFree: index !== undefined,
       isIndexComplete: index?.isSound === true && !index.endsEarly,
     };
@@ -217,19 +223,27 @@ class Visit {
   }
 }
 
-/** How long the store would be. */
+/** How long the store would be, and what it would begin and end with. */
 class ByteCounter implements FrameOutput {
   bytes = 0;
+  firstGap: CompactGap | undefined;
+  lastGap: CompactGap | undefined;
 
   records(frames: { start: number; end: number }): void {
-    this.bytes += frames.end - frames.start;
+    this.#add(frames.end - frames.start, undefined);
   }
 
-  gap(frame: Buffer): void {
-    this.bytes += frame.length;
+  gap(frame: Buffer, { reason, count }: CompactGap): void {
+    this.#add(frame.length, { reason, count });
   }
 
   copy(frame: { byteCount: number }): void {
-    this.bytes += frame.byteCount;
+    this.#add(frame.byteCount, undefined);
+  }
+
+  #add(byteCount: number, gap: CompactGap | undefined): void {
+    if (this.bytes === 0) this.firstGap = gap;
+    this.lastGap = gap;
+    this.bytes += byteCount;
   }
 }

@@ -2,6 +2,7 @@
  * What compact does to the sealed segments of a log: which are merged, which are written again without filler, which stay
  * and may need a new index. Pure; `--dry-run` prints it.
  */
+import { compactGapBytes, joinGaps, type CompactGap } from './frames.ts';
 import type { DamagedPlace, SealedList, SealedSegment } from './list.ts';
 
 export interface CompactPolicy {
@@ -17,7 +18,6 @@ export interface CompactPolicy {
 export interface Rewrite {
   readonly segments: readonly SealedSegment[];
   readonly bytesBefore: number;
-  /** At most: gaps that meet where two stores did are joined besides. */
   readonly bytesAfter: number;
 }
 
@@ -69,7 +69,7 @@ function groupsOf(segments: readonly SealedSegment[], policy: CompactPolicy): Se
 function joins(group: readonly SealedSegment[], next: SealedSegment, policy: CompactPolicy): boolean {
   const [first, last] = [group[0], group.at(-1)] as [SealedSegment, SealedSegment];
   const areSmall = Math.max(last.file.sizeBytes, next.file.sizeBytes) < policy.mergeBelowBytes;
-  const mergedBytes = group.reduce((sum, { compactBytes }) => sum + compactBytes, next.compactBytes);
+  const mergedBytes = bytesOfOne([...group, next]);
   return (
     areSmall &&
     last.endOffset === next.baseOffset &&
@@ -84,6 +84,21 @@ function rewriteOf(segments: readonly SealedSegment[]): Rewrite {
   return {
     segments,
     bytesBefore: segments.reduce((sum, { file }) => sum + file.sizeBytes, 0),
-    bytesAfter: segments.reduce((sum, { compactBytes }) => sum + compactBytes, 0),
+    bytesAfter: bytesOfOne(segments),
   };
+}
+
+/** Of the store that they become: gaps that meet where two stores did are one then. */
+function bytesOfOne(segments: readonly SealedSegment[]): number {
+  let bytes = 0;
+  let gapBefore: CompactGap | undefined;
+  for (const { compactBytes, firstGap, lastGap } of segments) {
+    const joined = joinGaps(gapBefore, firstGap);
+    const isOneGap = firstGap !== undefined && compactBytes === compactGapBytes(firstGap);
+    bytes += compactBytes;
+    if (joined !== undefined && gapBefore !== undefined && firstGap !== undefined)
+      bytes -= compactGapBytes(gapBefore) + compactGapBytes(firstGap) - compactGapBytes(joined);
+    gapBefore = isOneGap ? (joined ?? firstGap) : lastGap;
+  }
+  return bytes;
 }

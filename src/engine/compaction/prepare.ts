@@ -244,7 +244,7 @@ class SegmentOutput implements FrameOutput {
     this.#position += bytes.length;
   }
 
-  gap(frame: Buffer, offset: number): void {
+  gap(frame: Buffer, { offset }: { offset: number }): void {
     if (this.#store !== undefined) writeWhole(this.#store, frame, this.#position);
     const { lengthField } = decodeFrameHeader(frame, 0);
     this.#entries.special({ position: this.#position, offset, lengthField, offsetCount: 1 });

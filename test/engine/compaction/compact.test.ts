@@ -132,7 +132,12 @@ describe('compact', () => {
 
   it('says in a dry run what the run then does, and changes nothing', async () => {
     await scene.fillSegments(40);
-    await scene.loseRecords([{ baseOffset: 20, number: 1 }]);
+    // Two of the gaps meet where two stores do.
+    await scene.loseRecords([
+      { baseOffset: 20, number: 1 },
+      { baseOffset: 24, number: 3 },
+      { baseOffset: 28, number: 0 },
+    ]);
     scene.put(`${storeName(4)}.tmp-dead`, 'xyz');
     rmSync(scene.path(indexName(36)));
     const options = { before: { offset: 10 }, mergeBelowBytes: 2048 } as const;

@@ -1,5 +1,10 @@
 import { expect } from 'chai';
-import { FrameCompactor, type FrameSource } from '../../../src/engine/compaction/frames.ts';
+import {
+  compactGapBytes,
+  FrameCompactor,
+  type CompactGap,
+  type FrameSource,
+} from '../../../src/engine/compaction/frames.ts';
 import type { SealedSegment } from '../../../src/engine/compaction/list.ts';
 import { planCompaction, type CompactPlan, type CompactPolicy } from '../../../src/engine/compaction/plan.ts';
 import { decodeFrameHeader, FRAME_KIND } from '../../../src/engine/format/frame.ts';
@@ -21,6 +26,8 @@ function segments(...changes: (Partial<SealedSegment> & { sizeBytes?: number })[
       isBrokenLink: false,
     },
     compactBytes: sizeBytes,
+    firstGap: undefined,
+    lastGap: undefined,
     firstTimestamp: number * 1000,
     lastTimestamp: number * 1000 + 999,
     damage: undefined,
@@ -83,6 +90,25 @@ describe('planCompaction', () => {
     expect(rewritten(segments({}, { compactBytes: 99 }, {}), { mergeBelowBytes: 0 })).to.deep.equal([[10]]);
   });
 
+  it('counts gaps of one reason that meet where two stores did as one, over stores that are nothing else', () => {
+    const lost = (count: number, reason = 1): CompactGap => ({ reason, count });
+    const store = (first: CompactGap | undefined, last = first): Partial<SealedSegment> => ({
+      firstGap: first,
+      lastGap: last,
+      ...(first === undefined || first !== last ? {} : { compactBytes: compactGapBytes(first) }),
+    });
+    const bytesOf = (...stores: Partial<SealedSegment>[]): number =>
+      plan(segments(...stores)).rewrites[0]!.bytesAfter;
+    // 16 bytes for one offset lost to damage, 18 for a few, 19 for more than 127.
+    expect(bytesOf(store(undefined, lost(1)), store(lost(1), lost(9)))).to.equal(200 - 16 - 16 + 18);
+    expect(bytesOf(store(undefined, lost(1)), store(lost(60)), store(lost(70)))).to.equal(100 - 16 + 19);
+    expect(bytesOf(store(undefined, lost(1)), store(lost(60)), { firstGap: lost(70) })).to.equal(
+      200 - 16 - 18 + 19,
+    );
+    expect(bytesOf(store(undefined, lost(1)), store(lost(60, 2)), store(lost(70)))).to.equal(100 + 18 + 18);
+    expect(bytesOf(store(undefined, lost(1)), {}, store(lost(70)))).to.equal(200 + 18);
+  });
+
   it('keeps every other segment, whose index is then looked at', () => {
     const list = segments({}, { compactBytes: 99 }, {});
     const bases = plan(list, { mergeBelowBytes: 0 }).kept.map(({ baseOffset }) => baseOffset);
@@ -99,7 +125,7 @@ function compacted(feed: (compactor: FrameCompactor) => void): string[] {
   const out: string[] = [];
   const compactor = new FrameCompactor({
     records: (_, offset, count) => out.push(`records ${count}@${offset}`),
-    gap: (frame, offset) => {
+    gap: (frame, { offset }) => {
       const { payloadBytes, kind, timestamp } = decodeFrameHeader(frame, 0);
       expect(kind).to.equal(FRAME_KIND.gap);
       const payload = [...frame.subarray(16)].join(' ');
