@@ -8,7 +8,7 @@
  * the active segment, and rewrites no damaged one.
  */
 import { listSealed, notStill, type DamagedPlace, type SealedSegment } from './list.ts';
-import { mostIndexBytes } from './index-entries.ts';
+import { mostIndexBytes } from '../entry-writer.ts';
 import { planCompaction, type CompactPlan, type CompactPolicy, type Rewrite } from './plan.ts';
 import { prepareIndex, prepareStore, type PreparedSegment, type PrepareOptions } from './prepare.ts';
 import { switchIndexes, switchStore } from './switch.ts';

@@ -7,7 +7,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { FrameCompactor, type FrameOutput, type FrameSource } from './frames.ts';
-import { EntryWriter } from './index-entries.ts';
+import { EntryWriter } from '../entry-writer.ts';
 import type { SealedSegment } from './list.ts';
 import { scanWhole } from './scan.ts';
 import { FastQueueError } from '../errors.ts';

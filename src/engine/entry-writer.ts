@@ -1,11 +1,11 @@
-/** The index of a store that compact writes: how large it may be, and its entries as the frames come. */
-import { FRAME_HEADER_BYTES } from '../format/frame.ts';
-import { encodeIndexEntry, INDEX_ENTRY_BYTES } from '../format/index-entry.ts';
-import type { FileHandle } from '../io/file-system.ts';
-import { KERNEL_ENTRIES } from '../kernel/index.ts';
-import type { Region } from '../kernel/kernel.ts';
-import { writeWhole } from '../io/write-whole.ts';
-import type { TopicContext } from '../topic-directory.ts';
+/** An index that is made anew, by compact or by recover: how large it may be, and its entries as the frames come. */
+import { FRAME_HEADER_BYTES } from './format/frame.ts';
+import { encodeIndexEntry, INDEX_ENTRY_BYTES } from './format/index-entry.ts';
+import type { FileHandle } from './io/file-system.ts';
+import { KERNEL_ENTRIES } from './kernel/index.ts';
+import type { Region } from './kernel/kernel.ts';
+import { writeWhole } from './io/write-whole.ts';
+import type { TopicContext } from './topic-directory.ts';
 
 /** Bytes that an index of a store of this size can have at the most. */
 export function mostIndexBytes(storeBytes: number, intervalBytes: number): number {
@@ -16,7 +16,7 @@ export function mostIndexBytes(storeBytes: number, intervalBytes: number): numbe
 /** Entries are collected and written so many bytes at a time. */
 const WRITE_BYTES = 256 * 1024;
 
-/** Writes the index of a store that is made frame by frame. */
+/** Writes the entries that a store should have, whose frames are told one after the other. */
 export class EntryWriter {
   readonly #context: TopicContext;
   readonly #file: FileHandle;
