@@ -86,6 +86,9 @@ function parseCount(text: string): number {
 /** `-0`, as find, xargs and sort have it; oclif's types know letters only, its parser does not mind. */
 export const NUL_CHAR = '0' as 'Z';
 
+/** Of every command that writes, and may have to wait for a topic. */
+export const lockTimeoutFlag: OptionFlag<number | undefined> = settingFlag('lockTimeoutMs');
+
 /** The flags of every command. */
 export const GLOBAL_FLAGS = {
   'data-dir': string({
@@ -104,5 +107,4 @@ export const GLOBAL_FLAGS = {
     exclusive: ['quiet'],
   }),
   'no-color': boolean({ summary: 'No colours (also NO_COLOR=1).', helpGroup: 'GLOBAL' }),
-  'lock-timeout': settingFlag('lockTimeoutMs'),
 };

@@ -6,7 +6,7 @@ import { string as argument } from '@oclif/core/args';
 import { BaseCommand } from '../cli/base-command.ts';
 import { givenSettings, resolveCommandSettings, settingFlag } from '../cli/command-settings.ts';
 import { compactTopics, parseBefore, statusOfCompact } from '../cli/compact/compact.ts';
-import { valueFlag } from '../cli/flags.ts';
+import { lockTimeoutFlag, valueFlag } from '../cli/flags.ts';
 import { reportFailures } from '../cli/report-error.ts';
 import { widthOf } from '../cli/views/columns.ts';
 import { compactAsJson, compactText, deletionsText } from '../cli/views/compact-view.ts';
@@ -29,6 +29,7 @@ export default class Compact extends BaseCommand {
       valueName: 'OFFSET|@TIME',
     }),
     'merge-below': settingFlag('mergeBelowBytes'),
+    'lock-timeout': lockTimeoutFlag,
     'dry-run': boolean({
       char: 'n',
       default: false,

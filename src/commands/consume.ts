@@ -8,7 +8,7 @@ import { consume } from '../cli/consume/consume.ts';
 import { consumeForm, consumeSpec, reportConsume, tellMissing } from '../cli/consume/consume-options.ts';
 import { parseRecordFormat } from '../cli/consume/record-format.ts';
 import { parseTerminator } from '../cli/delimiter.ts';
-import { countFlag, durationFlag, NUL_CHAR, valueFlag } from '../cli/flags.ts';
+import { countFlag, durationFlag, lockTimeoutFlag, NUL_CHAR, valueFlag } from '../cli/flags.ts';
 import { stdout } from '../cli/output.ts';
 import { listenForStop, stopStatus } from '../cli/stop-signal.ts';
 
@@ -77,6 +77,7 @@ export default class Consume extends BaseCommand {
       summary: 'What to do where the log is damaged.',
     })(),
     clamp: boolean({ summary: 'An offset outside the log moves to its nearest end.' }),
+    'lock-timeout': lockTimeoutFlag,
   };
 
   async run(): Promise<void> {

@@ -6,7 +6,7 @@ import { boolean, option } from '@oclif/core/flags';
 import { BaseCommand } from '../cli/base-command.ts';
 import { resolveCommandSettings, settingFlag } from '../cli/command-settings.ts';
 import { NEWLINE_DELIMITER, NUL_DELIMITER, parseDelimiter } from '../cli/delimiter.ts';
-import { countFlag, NUL_CHAR, valueFlag } from '../cli/flags.ts';
+import { countFlag, lockTimeoutFlag, NUL_CHAR, valueFlag } from '../cli/flags.ts';
 import { stdout } from '../cli/output.ts';
 import { acknowledger, refuseContradictions, reportProduce } from '../cli/produce/report-produce.ts';
 import { produce } from '../cli/produce/produce.ts';
@@ -55,6 +55,7 @@ export default class Produce extends BaseCommand {
     'batch-bytes': settingFlag('batchBytes'),
     linger: settingFlag('lingerMs'),
     'max-record-bytes': settingFlag('maxRecordBytes'),
+    'lock-timeout': lockTimeoutFlag,
     'expect-offset': countFlag('expect-offset', {
       summary: 'The first record must get this offset, else nothing is written.',
     }),

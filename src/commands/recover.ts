@@ -5,10 +5,14 @@ import { boolean, string } from '@oclif/core/flags';
 import { string as argument } from '@oclif/core/args';
 import { BaseCommand } from '../cli/base-command.ts';
 import { EXIT } from '../cli/exit-status.ts';
+import { lockTimeoutFlag } from '../cli/flags.ts';
 import { listRuns, purgeRun, recoverTopics, undoRun } from '../cli/recover/recover.ts';
 import { reportFailures } from '../cli/report-error.ts';
 import { widthOf } from '../cli/views/columns.ts';
 import { recoverAsJson, recoverText, runAsJson, runsText, undoText } from '../cli/views/recover-view.ts';
+
+/** How to repair: of no use to what repairs nothing. */
+const OF_A_REPAIR = ['dry-run', 'out', 'try-bitflip'];
 
 export default class Recover extends BaseCommand {
   static override summary =
@@ -39,13 +43,14 @@ export default class Recover extends BaseCommand {
       summary: 'With --out: step around sectors that cannot be read.',
       dependsOn: ['out'],
     }),
-    undo: string({ summary: 'Write back what this run replaced.', helpValue: 'RUN', exclusive: ['dry-run'] }),
-    'list-runs': boolean({ summary: 'List what is in quarantine.', exclusive: ['undo', 'dry-run'] }),
+    undo: string({ summary: 'Write back what this run replaced.', helpValue: 'RUN', exclusive: OF_A_REPAIR }),
+    'list-runs': boolean({ summary: 'List what is in quarantine.', exclusive: ['undo', ...OF_A_REPAIR] }),
     purge: string({
       summary: 'Remove a run and the bytes it kept.',
       helpValue: 'RUN',
-      exclusive: ['undo', 'list-runs', 'dry-run'],
+      exclusive: ['undo', 'list-runs', ...OF_A_REPAIR],
     }),
+    'lock-timeout': lockTimeoutFlag,
   };
 
   async run(): Promise<void> {

@@ -4,6 +4,7 @@
 import { string as argument } from '@oclif/core/args';
 import { boolean, string } from '@oclif/core/flags';
 import { BaseCommand } from '../../cli/base-command.ts';
+import { lockTimeoutFlag } from '../../cli/flags.ts';
 import { createTopic, parseSettingPairs, topicSettingsInForce } from '../../cli/topics/topics.ts';
 import { settingsTable } from '../../cli/views/settings-view.ts';
 import { topicAsJson } from '../../cli/views/topics-view.ts';
@@ -24,6 +25,7 @@ export default class TopicsCreate extends BaseCommand {
     'print-config': boolean({
       summary: 'Print the settings it would get and where each came from; make nothing.',
     }),
+    'lock-timeout': lockTimeoutFlag,
   };
 
   async run(): Promise<void> {

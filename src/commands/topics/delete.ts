@@ -4,6 +4,7 @@
 import { string as argument } from '@oclif/core/args';
 import { boolean } from '@oclif/core/flags';
 import { BaseCommand } from '../../cli/base-command.ts';
+import { lockTimeoutFlag } from '../../cli/flags.ts';
 import { usageError } from '../../cli/report-error.ts';
 import { commandLine } from '../../engine/index.ts';
 
@@ -12,7 +13,10 @@ export default class TopicsDelete extends BaseCommand {
   static override usage =
     'topics delete NAME --yes [-d DIR] [--json] [-v | -q] [--no-color] [--lock-timeout DURATION]';
   static override args = { name: argument({ required: true, ignoreStdin: true, description: 'The topic.' }) };
-  static override flags = { yes: boolean({ summary: 'Really: nothing asks again.' }) };
+  static override flags = {
+    yes: boolean({ summary: 'Really: nothing asks again.' }),
+    'lock-timeout': lockTimeoutFlag,
+  };
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(TopicsDelete);

@@ -4,6 +4,7 @@
 import { string as argument } from '@oclif/core/args';
 import { string } from '@oclif/core/flags';
 import { BaseCommand } from '../../cli/base-command.ts';
+import { lockTimeoutFlag } from '../../cli/flags.ts';
 import { usageError } from '../../cli/report-error.ts';
 import { resetGroup } from '../../cli/topics/topics.ts';
 import { commandLine } from '../../engine/index.ts';
@@ -17,6 +18,7 @@ export default class TopicsReset extends BaseCommand {
   static override flags = {
     group: string({ char: 'g', helpValue: 'NAME', summary: 'The group.' }),
     to: string({ helpValue: 'SPEC', summary: 'N, -N, beginning, end or @TIME.' }),
+    'lock-timeout': lockTimeoutFlag,
   };
 
   async run(): Promise<void> {

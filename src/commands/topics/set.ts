@@ -3,6 +3,7 @@
  */
 import { string as argument } from '@oclif/core/args';
 import { BaseCommand } from '../../cli/base-command.ts';
+import { lockTimeoutFlag } from '../../cli/flags.ts';
 import { parseSettingPairs, setTopicSettings } from '../../cli/topics/topics.ts';
 import { topicAsJson, topicDetails } from '../../cli/views/topics-view.ts';
 
@@ -13,6 +14,7 @@ export default class TopicsSet extends BaseCommand {
     name: argument({ required: true, ignoreStdin: true, description: 'The topic.' }),
     settings: argument({ required: true, multiple: true, ignoreStdin: true, description: 'key=value …' }),
   };
+  static override flags = { 'lock-timeout': lockTimeoutFlag };
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(TopicsSet);
