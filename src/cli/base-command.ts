@@ -12,6 +12,7 @@ import type { Input, ParserOutput } from '@oclif/core/interfaces';
 import { parse } from '@oclif/core/parser';
 import {
   dataDirectorySuffix,
+  jsonPieces,
   openDataDirectory,
   shellWord,
   type CommandPlace,
@@ -21,7 +22,7 @@ import {
 import { resolveCommandSettings } from './command-settings.ts';
 import { GLOBAL_FLAGS } from './flags.ts';
 import { Messages } from './messages.ts';
-import { stdout } from './output.ts';
+import { stdout, writePieces } from './output.ts';
 import { usageError } from './report-error.ts';
 import { fromParserError } from './usage.ts';
 import { retentionSentence } from './views/compact-view.ts';
@@ -123,7 +124,12 @@ export abstract class BaseCommand extends Command implements CommandPlace {
 
   /** Writes results: text as it is, anything else as one line of JSON. */
   protected async print(result: string | object): Promise<void> {
-    await stdout().write(typeof result === 'string' ? `${result}\n` : `${JSON.stringify(result)}\n`);
+    await writePieces(stdout(), typeof result === 'string' ? [`${result}\n`] : jsonPieces(result));
+  }
+
+  /** Writes results of many lines. */
+  protected async printLines(lines: Iterable<string>): Promise<void> {
+    await writePieces(stdout(), lines, '\n');
   }
 }
 

@@ -86,6 +86,28 @@ function isRegularFile(): boolean {
   }
 }
 
+/** Written together. */
+const WRITE_BYTES = 64 * 1024;
+
+/** Writes text that is made piece by piece, each with `end` behind it, and never holds all of it. */
+export async function writePieces(output: Output, pieces: Iterable<string>, end = ''): Promise<void> {
+  // Bytes at once: strings that are put together keep all the parts that they were made of.
+  const buffer = Buffer.allocUnsafe(WRITE_BYTES);
+  let filledBytes = 0;
+  for (const piece of pieces) {
+    const text = piece + end;
+    const byteCount = Buffer.byteLength(text);
+    if (filledBytes + byteCount > WRITE_BYTES) {
+      await output.write(buffer.subarray(0, filledBytes));
+      filledBytes = 0;
+      if (output.isClosed) return;
+    }
+    if (byteCount > WRITE_BYTES) await output.write(text);
+    else filledBytes += buffer.write(text, filledBytes);
+  }
+  await output.write(buffer.subarray(0, filledBytes));
+}
+
 let standardOutput: Output | undefined;
 
 /** The process's standard output. */

@@ -9,7 +9,7 @@ import { lockTimeoutFlag } from '../cli/flags.ts';
 import { listRuns, purgeRun, recoverTopics, undoRun } from '../cli/recover/recover.ts';
 import { reportFailures } from '../cli/report-error.ts';
 import { widthOf } from '../cli/views/columns.ts';
-import { recoverAsJson, recoverText, runAsJson, runsText, undoText } from '../cli/views/recover-view.ts';
+import { recoverAsJson, recoverLines, runAsJson, runsText, undoText } from '../cli/views/recover-view.ts';
 
 /** How to repair: of no use to what repairs nothing. */
 const OF_A_REPAIR = ['dry-run', 'out', 'try-bitflip'];
@@ -96,7 +96,8 @@ export default class Recover extends BaseCommand {
     };
     try {
       for await (const report of recoverTopics(work, { ...options, progress, onFailure })) {
-        await this.print(options.isJson ? recoverAsJson(report) : recoverText(report, view));
+        if (options.isJson) await this.print(recoverAsJson(report));
+        else await this.printLines(recoverLines(report, view));
         if (options.dryRun && report.repairs.length > 0) process.exitCode = EXIT.damage;
         if (!options.dryRun && report.lost.length > 0) process.exitCode = EXIT.recoveredWithLoss;
       }

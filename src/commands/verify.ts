@@ -9,8 +9,8 @@ import { jobsFlag } from '../cli/flags.ts';
 import { defaultJobs, storeBytes } from '../cli/jobs.ts';
 import { reportFailures } from '../cli/report-error.ts';
 import { widthOf } from '../cli/views/columns.ts';
-import { verifyAsJson, verifyText } from '../cli/views/verify-view.ts';
-import { verifyTopic, type VerifyReport } from '../engine/index.ts';
+import { verifyAsJson, verifyLines } from '../cli/views/verify-view.ts';
+import { some, verifyTopic, type VerifyReport } from '../engine/index.ts';
 
 export default class Verify extends BaseCommand {
   static override summary =
@@ -43,11 +43,11 @@ export default class Verify extends BaseCommand {
               progress.doneBytes += byteCount;
             },
           });
-          await this.print(
-            flags.json
-              ? verifyAsJson(report)
-              : verifyText(report, { isColoured: isColoured(), columns: widthOf(process.stdout) }),
-          );
+          if (flags.json) await this.print(verifyAsJson(report));
+          else {
+            const form = { isColoured: isColoured(), columns: widthOf(process.stdout) };
+            await this.printLines(verifyLines(report, form));
+          }
           process.exitCode = Math.max(Number(process.exitCode ?? EXIT.done), statusOf(report));
         } catch (error) {
           // A topic that is not there, or of a newer version, does not keep the others from being looked at.
@@ -66,7 +66,7 @@ const isColoured = (): boolean =>
 
 /** Damage outranks a disk that could not be read. */
 function statusOf(report: VerifyReport): number {
-  const errors = report.findings.filter(({ severity }) => severity === 'error');
-  if (errors.length === 0) return EXIT.done;
-  return errors.every(({ code }) => code === 'io_error') ? EXIT.failed : EXIT.damage;
+  if (some(report.findings, ({ severity, code }) => severity === 'error' && code !== 'io_error'))
+    return EXIT.damage;
+  return some(report.findings, ({ code }) => code === 'io_error') ? EXIT.failed : EXIT.done;
 }

@@ -60,8 +60,7 @@ export interface Hole {
 }
 
 export interface StoreScan {
-  /** Good frames without a hole between them, in order. */
-  readonly runs: readonly MovedFrame[];
+  /** None where `onHole` was told of them. */
   readonly holes: readonly Hole[];
   /** End of the last good frame, and the offset that would follow. */
   readonly goodEndPosition: number;
@@ -85,6 +84,8 @@ export interface StoreScanRequest {
   readonly minTimestamp: number;
   /** Told of every good frame. */
   readonly visitor?: FrameVisitor | undefined;
+  /** Told of every hole, in order: there may be too many to keep. */
+  readonly onHole?: ((hole: Hole) => void) | undefined;
 }
 
 /** Who wants to know of the good frames of a store, in order. */
@@ -102,8 +103,8 @@ const MAX_HOLE_OFFSETS = 2 ** 31;
 /** @throws FastQueueError `newer_format`; disk errors as themselves */
 export function scanStore(context: TopicContext, request: StoreScanRequest): StoreScan {
   const { store, endPosition } = request;
-  const runs: MovedFrame[] = [];
   const holes: Hole[] = [];
+  const { onHole = (hole: Hole) => void holes.push(hole) } = request;
   let { position, offset, minTimestamp } = request;
   for (;;) {
     const scan = scanFrames({
@@ -116,14 +117,8 @@ export function scanStore(context: TopicContext, request: StoreScanRequest): Sto
       ...request.visitor,
     });
     if (scan.stop === 'newer') throw newerFrame(store.path, scan.endPosition);
-    if (scan.endPosition > position) {
-      const bytes = scan.endPosition - position;
-      const offsetCount = scan.nextOffset - offset;
-      runs.push({ position, bytes, offset, offsetCount, timestamp: scan.lastTimestamp });
-    }
     const lastTimestamp = scan.lastTimestamp === -Infinity ? undefined : scan.lastTimestamp;
     const end = {
-      runs,
       holes,
       goodEndPosition: scan.endPosition,
       nextOffset: scan.nextOffset,
@@ -143,7 +138,7 @@ export function scanStore(context: TopicContext, request: StoreScanRequest): Sto
       onPassed: request.visitor?.onPassed,
     });
     if (found === undefined) return end;
-    holes.push({
+    onHole({
       position: scan.endPosition,
       endPosition: found.position,
       offset: scan.nextOffset,

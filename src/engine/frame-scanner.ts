@@ -148,6 +148,10 @@ export interface FrameScan {
   readonly recordCount: number;
 }
 
+/** Read first, and by how much more each time: between two holes there may be one frame. */
+const FIRST_CHUNK_BYTES = 16 * 1024;
+const CHUNK_GROWTH = 8;
+
 /** Checks frames from a place to the first that is not good, or to endPosition. */
 export function scanFrames(request: ScanRequest): FrameScan {
   const { file, kernel, endPosition } = request;
@@ -161,7 +165,7 @@ export function scanFrames(request: ScanRequest): FrameScan {
     lastTimestamp,
     recordCount,
   });
-  let chunkBytes = READ_CHUNK_BYTES;
+  let chunkBytes = FIRST_CHUNK_BYTES;
   while (position < endPosition) {
     const wantedBytes = Math.min(chunkBytes, endPosition - position);
     const byteCount = file.read(kernel.memory.subarray(0, wantedBytes), position);
@@ -179,7 +183,7 @@ export function scanFrames(request: ScanRequest): FrameScan {
     offset = run.nextOffset;
     lastTimestamp = run.lastTimestamp;
     recordCount += run.recordCount;
-    chunkBytes = READ_CHUNK_BYTES;
+    chunkBytes = Math.min(chunkBytes * CHUNK_GROWTH, READ_CHUNK_BYTES);
     if (run.stop === 'end' && byteCount > 0) continue;
     if (run.stop === 'bad') return finish('bad');
     const place = { position, offset, endPosition, minTimestamp: lastTimestamp };

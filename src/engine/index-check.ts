@@ -110,12 +110,12 @@ export class IndexCheck {
 
   /**
    * @param store.hasFrames whether there is anything to have an index for
-   * @param store.regions damaged regions of the store, in which entries are not judged
+   * @param store.regions damaged regions of the store, in order, in which entries are not judged
    * @param store.namesFrame judges an entry beyond the end; by default it is right, whatever it names
    */
   verdict(store: {
     hasFrames: boolean;
-    regions: readonly { position: number; endPosition: number }[];
+    regions: Iterable<{ position: number; endPosition: number }>;
     namesFrame?: ((entry: IndexEntry) => boolean) | undefined;
   }): IndexVerdict {
     while (this.#current !== undefined) {
@@ -144,13 +144,16 @@ export class IndexCheck {
     return this.#contradictingCount + this.#unsoundCount === 0;
   }
 
-  #isSoundBut(regions: readonly { position: number; endPosition: number }[]): boolean {
+  #isSoundBut(regions: Iterable<{ position: number; endPosition: number }>): boolean {
     const beginsRight = this.#first?.position === 0 && this.#first.offset === this.#baseOffset;
     if (!beginsRight || !this.#isAscending || this.#unsoundInside > 0) return false;
     if (this.#contradictingCount > MAX_CONTRADICTING) return false;
-    return this.#contradicting.every((named) =>
-      regions.some(({ position, endPosition }) => named >= position && named < endPosition),
-    );
+    // Both are in order.
+    const named = this.#contradicting;
+    let number = 0;
+    for (const { position, endPosition } of regions)
+      while (number < named.length && isWithin(named[number], position, endPosition)) number += 1;
+    return number === named.length;
   }
 
   #noteContradiction({ position }: IndexEntry): void {
@@ -260,6 +263,9 @@ export class IndexCheck {
     }
   }
 }
+
+const isWithin = (value: number | undefined, from: number, to: number): boolean =>
+  value !== undefined && value >= from && value < to;
 
 /** Low six bytes of the entry's u64 Position: all that a file can have. */
 const POSITION_AT = 8 + 2;

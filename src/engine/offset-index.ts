@@ -10,7 +10,7 @@ import { isSameFile, type FileHandle } from './io/file-system.ts';
 import { isDiskError, openIfThere } from './io/open-if-there.ts';
 import { indexPath, type TopicContext } from './topic-directory.ts';
 
-/** Entries looked at together when the last sound one is searched for backwards. */
+/** Entries read together. */
 const BLOCK_ENTRIES = 256;
 
 /** Writes the index of the active segment. Used under the topic's lock, after the store's sync. */
@@ -185,6 +185,9 @@ export interface SegmentPlace {
   readonly position: number;
 }
 
+/** One for all: a store with a hundred thousand holes asks as often. */
+const soundBlock = Buffer.alloc(BLOCK_ENTRIES * INDEX_ENTRY_BYTES);
+
 /** The entries of one index file, mapped where that is wanted and can be had, else read one by one. */
 class IndexEntries {
   readonly count: number;
@@ -205,9 +208,9 @@ class IndexEntries {
     return this.#read(number, this.#one) === 0 ? undefined : decodeIndexEntry(this.#one, 0);
   }
 
-  /** The sound ones among so many from `number` on, in one read. */
+  /** The sound ones among so many from `number` on, a block at the most, in one read. */
   sound(number: number, mostCount: number): IndexEntry[] {
-    const bytes = Buffer.alloc(Math.min(mostCount, this.count - number) * INDEX_ENTRY_BYTES);
+    const bytes = soundBlock.subarray(0, Math.min(mostCount, this.count - number) * INDEX_ENTRY_BYTES);
     const readCount = this.#read(number, bytes);
     return Array.from({ length: readCount }, (_, at) =>
       decodeIndexEntry(bytes, at * INDEX_ENTRY_BYTES),

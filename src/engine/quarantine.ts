@@ -9,7 +9,8 @@
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import type { FileHandle } from './io/file-system.ts';
-import { copyBytes, writeWhole } from './io/write-whole.ts';
+import { copyBytes, writePieces } from './io/write-whole.ts';
+import { jsonPieces } from './json-pieces.ts';
 import { quarantinePath, type TopicContext } from './topic-directory.ts';
 import { FastQueueError } from './errors.ts';
 
@@ -119,7 +120,7 @@ export class QuarantineRun {
     };
     const { fileSystem, directory } = this.#context;
     await this.writeFile(MANIFEST_FILE, (file) => {
-      writeWhole(file, Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`), 0);
+      writePieces(file, jsonPieces(manifest, '\n'));
     });
     await fileSystem.syncDirectory(this.#directory);
     await fileSystem.syncDirectory(quarantinePath(this.#context));

@@ -39,7 +39,8 @@ describe('scanStore', () => {
     writeFileSync(path, Buffer.concat(frames));
     const store = fileSystem.open(path, 'read');
     try {
-      const { runs } = scanStore(scratch.context(fileSystem), {
+      const offsets: number[] = [];
+      scanStore(scratch.context(fileSystem), {
         store,
         baseOffset: BASE,
         position: 0,
@@ -47,10 +48,13 @@ describe('scanStore', () => {
         endPosition: store.status().sizeBytes,
         endOffset,
         minTimestamp: -Infinity,
+        visitor: {
+          onRecords: (_frames, { offset }, recordCount) => {
+            for (let number = 0; number < recordCount; number++) offsets.push(offset + number);
+          },
+        },
       });
-      return runs.flatMap(({ offset, offsetCount = 1 }) =>
-        Array.from({ length: offsetCount }, (_, number) => offset + number),
-      );
+      return offsets;
     } finally {
       store.close();
     }

@@ -34,4 +34,22 @@ describe('scanFrames', () => {
       });
     });
   }
+
+  it('reads little of what lies behind a frame that is not good: there may be one of them every few frames', () => {
+    const bytes = Buffer.alloc(2 * 1024 * 1024);
+    let readBytes = 0;
+    const file = {
+      path: 'store',
+      read: (target: Uint8Array, position: number) => {
+        const byteCount = bytes.copy(target, 0, position);
+        readBytes += byteCount;
+        return byteCount;
+      },
+    } as unknown as FileHandle;
+    const { kernel } = scratch.context();
+    const place = { position: 0, offset: 0, endPosition: bytes.length, minTimestamp: -Infinity };
+    const { stop, endPosition } = scanFrames({ file, kernel, ...place });
+    expect({ stop, endPosition }).to.deep.equal({ stop: 'bad', endPosition: 0 });
+    expect(readBytes).to.be.lessThan(32 * 1024);
+  });
 });

@@ -144,7 +144,7 @@ class World {
         readTopicFiles(join(this.scratch.directory, TOPIC)).map(({ payload }) => payload.toString()),
       ).to.deep.equal(payloads);
     const report = await verifyTopic(this.scratch.context(), { quick: false, onBytes: () => undefined });
-    expect(report.findings.filter(({ severity }) => severity === 'error')).to.deep.equal([]);
+    expect([...report.findings].filter(({ severity }) => severity === 'error')).to.deep.equal([]);
   }
 
   /** A reader comes first, before any writer: it settles what it can and meets no damage. */

@@ -84,7 +84,7 @@ describe('a topic, cut off from power anywhere', () => {
     }
     expect(offset).to.be.at.least(promised.nextOffset);
     const { findings } = await verifyTopic(scratch.context(disk), { quick: false, onBytes: () => undefined });
-    expect(findings.filter(({ severity }) => severity === 'error')).to.deep.equal([]);
+    expect([...findings].filter(({ severity }) => severity === 'error')).to.deep.equal([]);
   }
 
   for (const [title, settings, prepare] of [

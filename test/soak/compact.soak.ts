@@ -75,7 +75,7 @@ describe('a topic that everybody works on at once', function () {
     const verifying = async (): Promise<void> => {
       while (isOn()) {
         const { findings } = await verifyTopic(live.context, { quick: false, onBytes: () => undefined });
-        const errors = findings.filter(({ severity }) => severity === 'error');
+        const errors = [...findings].filter(({ severity }) => severity === 'error');
         expect(errors, JSON.stringify(errors)).to.deep.equal([]);
         counts.verifications += 1;
         mostBytes = Math.max(mostBytes, bytesIn(join(live.sandbox.dataDirectory, 't')));

@@ -61,11 +61,11 @@ describe('one flipped bit in a segment of 1 GiB', () => {
     const repairMs = performance.now() - locatedAtMs;
     const { bytes: writtenBytes } = written;
     // The damaged record itself is copied to quarantine.
-    const keptBytes = report.repairs[0]?.bytes ?? 0;
+    const keptBytes = [...report.repairs][0]?.bytes ?? 0;
     console.log(
       `        repaired in ${repairMs.toFixed(0)} ms once located; ${writtenBytes} bytes written, ${keptBytes} of them the copy in quarantine`,
     );
-    expect(report.lost).to.deep.equal([{ from: 5600, to: 5601 }]);
+    expect([...report.lost]).to.deep.equal([{ from: 5600, to: 5601 }]);
     expect(writtenBytes).to.be.lessThan(1024 * 1024);
     expect(repairMs).to.be.lessThan(1000);
   });

@@ -56,7 +56,9 @@ export class CompactScene extends ScratchTopic {
 
   async findings(fileSystem?: FileSystem, severities = ['error', 'note']): Promise<string[]> {
     const report = await verifyTopic(this.context(fileSystem), { quick: false, onBytes: () => undefined });
-    return report.findings.filter(({ severity }) => severities.includes(severity)).map(({ code }) => code);
+    return [...report.findings]
+      .filter(({ severity }) => severities.includes(severity))
+      .map(({ code }) => code);
   }
 
   async expectClean(fileSystem?: FileSystem): Promise<void> {

@@ -76,7 +76,9 @@ export function describeDamageTable(stride: number): void {
   async function expectVerified(title: string): Promise<void> {
     const verified = await verify();
     // Unsound entries at the end of an index are what a power cut leaves: the next append goes over them.
-    const [finding] = verified.findings.filter(({ code }) => code !== 'leftover' && code !== 'index_unsound');
+    const [finding] = [...verified.findings].filter(
+      ({ code }) => code !== 'leftover' && code !== 'index_unsound',
+    );
     if (finding !== undefined) failures.push(`${title}: verify found ${finding.code}: ${finding.message}`);
   }
 
@@ -92,7 +94,7 @@ export function describeDamageTable(stride: number): void {
     try {
       const damaged = scene.stores();
       const seen = await verify();
-      const errors = seen.findings.filter(({ severity }) => severity === 'error');
+      const errors = [...seen.findings].filter(({ severity }) => severity === 'error');
       if (errors.map(({ code }) => code).join() !== expected.codes.join())
         failures.push(
           `${title}: verify found ${errors.map(({ code }) => code).join() || 'nothing'}, expected ${expected.codes.join()}`,
@@ -111,7 +113,7 @@ export function describeDamageTable(stride: number): void {
       await expectVerified(title);
       const again = await scene.recover();
       if (again.repairs.length > 0)
-        failures.push(`${title}: a second recover found ${again.repairs[0]?.code ?? ''}`);
+        failures.push(`${title}: a second recover found ${[...again.repairs][0]?.code ?? ''}`);
       expect(snapshotOf(scene.directory), 'after a second recover').to.deep.equal(repaired);
       for (const { run } of [...report.runs].reverse()) {
         await undoRecovery(scene.scratch.context(scene.fileSystem), { run, lockTimeoutMs: 2000 });

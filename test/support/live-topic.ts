@@ -225,7 +225,9 @@ export class LiveTopic {
   /** No error; and no note either, where nobody is at work. */
   async expectVerified(options: { allowsNotes?: boolean } = {}): Promise<void> {
     const { findings } = await verifyTopic(this.context, { quick: false, onBytes: () => undefined });
-    const shown = findings.filter(({ severity }) => severity === 'error' || options.allowsNotes !== true);
+    const shown = [...findings].filter(
+      ({ severity }) => severity === 'error' || options.allowsNotes !== true,
+    );
     expect(shown, JSON.stringify(shown)).to.deep.equal([]);
   }
 

@@ -60,7 +60,7 @@ export async function verifyBesideWriters(atLeast: {
         quick: verifications % 4 === 3,
         onBytes: () => undefined,
       });
-      const alarms = findings.filter(({ severity }) => severity === 'error');
+      const alarms = [...findings].filter(({ severity }) => severity === 'error');
       expect(alarms, JSON.stringify(alarms)).to.deep.equal([]);
       await wait(1);
     }

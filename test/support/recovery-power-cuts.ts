@@ -22,7 +22,7 @@ export async function recoveryPowerCuts(name: string, rounds: number): Promise<{
   const mounts = new Mounts();
   const { recover } = JSON.parse(readFileSync(join(FIXTURES, name, 'expected.json'), 'utf8')) as Expected;
   const lost = new Set(
-    recover.lost.flatMap(([from, to]) => Array.from({ length: to - from }, (_, at) => from + at)),
+    [...recover.lost].flatMap(([from, to]) => Array.from({ length: to - from }, (_, at) => from + at)),
   );
   const kept = Array.from({ length: 17 }, (_, offset) => offset).filter((offset) => !lost.has(offset));
   let finished = 0;

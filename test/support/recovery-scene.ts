@@ -151,7 +151,9 @@ const markOf = (hold: LockHold): HighWatermark => peekMark(hold.markFile) as Hig
 /** The offsets of a report's lost ranges. */
 export function lostOffsets(report: Pick<RecoverReport, 'lost'>): Set<number> {
   return new Set(
-    report.lost.flatMap(({ from, to }) => Array.from({ length: to - from }, (_, number) => from + number)),
+    [...report.lost].flatMap(({ from, to }) =>
+      Array.from({ length: to - from }, (_, number) => from + number),
+    ),
   );
 }
 

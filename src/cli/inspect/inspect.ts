@@ -7,11 +7,13 @@ import {
   FastQueueError,
   inspectablePaths,
   inspectIndex,
+  jsonPieces,
+  some,
   StoreInspection,
   type ChecksumName,
   type InspectedFrame,
 } from '../../engine/index.ts';
-import type { Output } from '../output.ts';
+import { writePieces, type Output } from '../output.ts';
 import {
   entryLine,
   explanationText,
@@ -92,13 +94,13 @@ async function showStore(path: string, request: InspectRequest): Promise<boolean
     }
     if (!request.isListing) {
       const report = inspection.report();
-      text += form.isJson ? `${JSON.stringify(storeAsJson(report))}\n` : storeText(report);
+      await writePieces(output, form.isJson ? jsonPieces(storeAsJson(report)) : storeText(report));
     }
     await output.write(text);
     if (request.withIndex) await showIndexOf(path, request);
     // What was not read because enough was shown is not judged.
-    const errors = inspection.report().findings.filter(({ severity }) => severity === 'error');
-    return errors.length > 0 && (foundCount > 0 || !request.isListing || shownCount < maxCount);
+    const hasErrors = some(inspection.report().findings, ({ severity }) => severity === 'error');
+    return hasErrors && (foundCount > 0 || !request.isListing || shownCount < maxCount);
   } finally {
     inspection.close();
   }

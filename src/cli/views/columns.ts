@@ -39,6 +39,7 @@ export function wrapWords(
   options: { indent: string; hanging?: string; columns?: number | undefined },
 ): string[] {
   const { columns = Infinity, hanging = options.indent } = options;
+  if (columns === Infinity) return [options.indent + sentence];
   const lines: string[] = [];
   let line = options.indent;
   let isEmpty = true;

@@ -88,8 +88,8 @@ function payloadField(payload: Buffer): object {
     : { payload_base64: payload.toString('base64') };
 }
 
-/** The summary of one store. */
-export function storeText(report: StoreReport): string {
+/** The summary of one store, in pieces. */
+export function* storeText(report: StoreReport): Generator<string, void, undefined> {
   const { base, findings } = report;
   const source = {
     name: 'from its name',
@@ -104,7 +104,7 @@ export function storeText(report: StoreReport): string {
     report.smallestPayloadBytes === undefined
       ? 'none'
       : `${report.smallestPayloadBytes} to ${report.largestPayloadBytes ?? 0} bytes, ${report.payloadBytes} in all`;
-  const lines = [
+  yield [
     report.path,
     `  base offset  ${base.baseOffset} (${source[base.source]})`,
     `  next offset  ${report.nextOffset}`,
@@ -116,17 +116,15 @@ export function storeText(report: StoreReport): string {
     `  times        ${times}`,
     `  state        ${report.state}`,
     `  findings     ${findings.length === 0 ? 'none' : ''}`.trimEnd(),
-  ];
+    '',
+  ].join('\n');
   for (const { severity, code, position, bytes, lost, message } of findings) {
     const ranges = lost
       .map(({ from, to }) => (to - from === 1 ? String(from) : `${from}..${to - 1}`))
       .join(', ');
-    lines.push(
-      `    ${severity} ${code}: byte ${position}, ${bytes} bytes; lost: ${ranges === '' ? 'nothing' : ranges}`,
-      `      ${message}`,
-    );
+    yield `    ${severity} ${code}: byte ${position}, ${bytes} bytes; lost: ${ranges === '' ? 'nothing' : ranges}\n`;
+    yield `      ${message}\n`;
   }
-  return `${lines.join('\n')}\n`;
 }
 
 /** The same as an object; field names are stable. */

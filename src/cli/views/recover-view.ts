@@ -6,6 +6,7 @@ import {
   commandLine,
   dataDirectorySuffix,
   formatSize,
+  mapped,
   type CommandPlace,
   type LostOffsets,
   type RecoverReport,
@@ -17,43 +18,40 @@ import { alignColumns, wrapWords } from './columns.ts';
 const DEEP = ' '.repeat(6);
 
 /**
- * Found, repaired, lost, where the bytes are, how to undo: one block a topic.
+ * Found, repaired, lost, where the bytes are, how to undo: one block a topic, in lines.
  *
  * @param options.flags what the command that repairs is given beside the topic
  */
-export function recoverText(
+export function* recoverLines(
   report: RecoverReport,
   options: { place: CommandPlace; flags: string; columns: number | undefined },
-): string {
+): Generator<string, void, undefined> {
   const { place, flags, columns } = options;
   const { topic, repairs, lost, runs, dryRun, out } = report;
   const copied = out === undefined ? '' : `; copied to ${out}`;
-  if (repairs.length === 0) return `${topic}: sound, nothing to recover${copied}`;
+  if (repairs.length === 0) {
+    yield `${topic}: sound, nothing to recover${copied}`;
+    return;
+  }
   const verb = dryRun ? 'would be repaired' : 'repaired';
-  const lines = [`${topic}: ${counted(repairs.length, 'place')} ${verb}${copied}`];
+  yield `${topic}: ${counted(repairs.length, 'place')} ${verb}${copied}`;
   for (const repair of repairs) {
     const where =
       repair.position === undefined
         ? repair.path
         : `${repair.path}, bytes ${repair.position} to before ${repair.position + (repair.bytes ?? 0)}`;
-    lines.push(
-      ...wrapWords(`${repair.code}: ${where}`, { indent: '  ', hanging: DEEP, columns }),
-      ...wrapWords(`${repair.repair}${lostPhrase(repair.lost)}`, { indent: DEEP, columns }),
-    );
+    yield* wrapWords(`${repair.code}: ${where}`, { indent: '  ', hanging: DEEP, columns });
+    yield* wrapWords(`${repair.repair}${lostPhrase(repair.lost)}`, { indent: DEEP, columns });
   }
   const lostText =
     lost.length === 0 ? 'nothing' : `${counted(countOf(lost), 'record')}, ${offsetsText(lost)}`;
-  lines.push(...wrapWords(`lost: ${lostText}`, { indent: '  ', hanging: DEEP, columns }));
+  yield* wrapWords(`lost: ${lostText}`, { indent: '  ', hanging: DEEP, columns });
   const repaired = out === undefined ? place : { commandSuffix: dataDirectorySuffix(dirname(out)) };
   for (const { run, path } of runs) {
-    lines.push(
-      ...wrapWords(`kept in: ${path}`, { indent: '  ', hanging: DEEP, columns }),
-      `  to undo: ${commandLine(repaired, `recover ${topic} --undo ${run}`)}`,
-    );
+    yield* wrapWords(`kept in: ${path}`, { indent: '  ', hanging: DEEP, columns });
+    yield `  to undo: ${commandLine(repaired, `recover ${topic} --undo ${run}`)}`;
   }
-  if (dryRun)
-    lines.push(`  nothing was changed; to repair: ${commandLine(place, `recover ${topic}${flags}`)}`);
-  return lines.join('\n');
+  if (dryRun) yield `  nothing was changed; to repair: ${commandLine(place, `recover ${topic}${flags}`)}`;
 }
 
 /** The same as an object; field names are stable. */
@@ -62,7 +60,7 @@ export function recoverAsJson(report: RecoverReport): object {
     type: 'report',
     topic: report.topic,
     dryRun: report.dryRun,
-    repairs: report.repairs.map((repair) => ({
+    repairs: mapped(report.repairs, (repair) => ({
       ...repair,
       position: repair.position ?? null,
       bytes: repair.bytes ?? null,
@@ -112,13 +110,15 @@ export function undoText({ topic, run, restored, wasUndone, bytes }: UndoReport)
 }
 
 /** `offset 1041`, `offsets 1041..1043, 1050`. */
-export function offsetsText(ranges: readonly LostOffsets[]): string {
+export function offsetsText(ranges: Iterable<LostOffsets>): string {
   return `${countOf(ranges) === 1 ? 'offset' : 'offsets'} ${rangesText(ranges)}`;
 }
 
 /** `1041..1043, 1050`. */
-function rangesText(ranges: readonly LostOffsets[]): string {
-  return ranges.map(({ from, to }) => (to - from === 1 ? String(from) : `${from}..${to - 1}`)).join(', ');
+function rangesText(ranges: Iterable<LostOffsets>): string {
+  return Array.from(ranges, ({ from, to }) => (to - from === 1 ? String(from) : `${from}..${to - 1}`)).join(
+    ', ',
+  );
 }
 
 function lostIn(run: RecoveryRun): readonly LostOffsets[] {
@@ -129,7 +129,11 @@ function lostPhrase(lost: readonly LostOffsets[]): string {
   return lost.length === 0 ? '' : ` (lost: ${rangesText(lost)})`;
 }
 
-const countOf = (ranges: readonly LostOffsets[]): number =>
-  ranges.reduce((sum, { from, to }) => sum + to - from, 0);
+/** Offsets of all of them. */
+export function countOf(ranges: Iterable<LostOffsets>): number {
+  let count = 0;
+  for (const { from, to } of ranges) count += to - from;
+  return count;
+}
 
 const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;

@@ -4,9 +4,9 @@
  */
 import { Chalk } from 'chalk';
 import Table from 'cli-table3';
-import { formatSize, formatTime, type Finding, type VerifyReport } from '../../engine/index.ts';
+import { formatSize, formatTime, mapped, some, type Finding, type VerifyReport } from '../../engine/index.ts';
 import { wrapWords } from './columns.ts';
-import { offsetsText } from './recover-view.ts';
+import { countOf, offsetsText } from './recover-view.ts';
 
 const BARE = {
   top: '',
@@ -26,19 +26,21 @@ const BARE = {
   middle: '  ',
 };
 
-const countLost = (report: VerifyReport): number =>
-  report.lost.reduce((sum, { from, to }) => sum + to - from, 0);
-
-/** One block a topic. */
-export function verifyText(
+/** One block a topic, in lines. */
+export function* verifyLines(
   report: VerifyReport,
   options: { isColoured: boolean; columns?: number | undefined },
-): string {
+): Generator<string, void, undefined> {
   const chalk = new Chalk({ level: options.isColoured ? 1 : 0 });
   const { columns } = options;
-  const rows = fittingRows(report.segments, columns ?? DEFAULT_COLUMNS);
-  const findings = report.findings.flatMap((finding) => findingLines(finding, chalk, columns));
-  return [`topic ${report.topic}`, ...rows, ...findings, verdict(report, chalk)].join('\n');
+  yield `topic ${report.topic}`;
+  yield* fittingRows(report.segments, columns ?? DEFAULT_COLUMNS);
+  const counts = { errors: 0, notes: 0 };
+  for (const finding of report.findings) {
+    counts[finding.severity === 'error' ? 'errors' : 'notes'] += 1;
+    yield* findingLines(finding, chalk, columns);
+  }
+  yield verdict(report, chalk, counts);
 }
 
 /** Of a terminal that does not say. */
@@ -107,18 +109,20 @@ function findingLines(
   return lines;
 }
 
-function verdict(report: VerifyReport, chalk: InstanceType<typeof Chalk>): string {
-  const errors = report.findings.filter(({ severity }) => severity === 'error').length;
-  const notes = report.findings.length - errors;
+function verdict(
+  report: VerifyReport,
+  chalk: InstanceType<typeof Chalk>,
+  { errors, notes }: { errors: number; notes: number },
+): string {
   const bytes = report.segments.reduce((sum, segment) => sum + segment.bytes, 0);
   const totals =
     `${counted(report.segments.length, 'segment')}, ${formatSize(bytes)}, offsets ${report.startOffset} to before ${report.nextOffset}, ` +
     `${counted(errors, 'error')}, ${counted(notes, 'note')}`;
-  const lost = countLost(report);
+  const lost = countOf(report.lost);
   if (errors === 0) return `${totals}: ${chalk.green('sound')}`;
   // What the disk did not give up is not known to be damaged.
-  const isUnknown = report.findings.every(({ severity, code }) => severity === 'note' || code === 'io_error');
-  if (isUnknown) return `${totals}: ${chalk.red('not all of it could be read')}`;
+  const isKnown = some(report.findings, ({ severity, code }) => severity === 'error' && code !== 'io_error');
+  if (!isKnown) return `${totals}: ${chalk.red('not all of it could be read')}`;
   return `${totals}: ${chalk.red('damaged')}, ${lost === 0 ? 'no record lost' : `${counted(lost, 'record')} lost`}`;
 }
 
@@ -137,15 +141,15 @@ export function verifyAsJson(report: VerifyReport): object {
       firstTimestamp: orNull(segment.firstTimestamp),
       lastTimestamp: orNull(segment.lastTimestamp),
     })),
-    findings: report.findings.map((finding) => ({
+    findings: mapped(report.findings, (finding) => ({
       ...finding,
       position: orNull(finding.position),
       bytes: orNull(finding.bytes),
       command: finding.command ?? null,
     })),
     lost: report.lost,
-    lostCount: countLost(report),
-    isSound: report.findings.every(({ severity }) => severity === 'note'),
+    lostCount: countOf(report.lost),
+    isSound: !some(report.findings, ({ severity }) => severity === 'error'),
   };
 }
 

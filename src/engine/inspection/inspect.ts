@@ -13,6 +13,8 @@ import type { FileHandle, FileSystem } from '../io/file-system.ts';
 import { NodeFileSystem } from '../io/node-file-system.ts';
 import { sharedKernel } from '../kernel/index.ts';
 import { peekMark } from '../mark-file.ts';
+import { addRow, numberAt, numberRows } from '../number-rows.ts';
+import { joined, sequence, type Sequence } from '../sequence.ts';
 import type { TopicContext } from '../topic-directory.ts';
 
 export interface InspectOptions {
@@ -54,7 +56,8 @@ export interface StoreReport {
   readonly firstTimestamp: number | undefined;
   readonly lastTimestamp: number | undefined;
   readonly state: 'active' | 'sealed' | 'alone';
-  readonly findings: readonly InspectFinding[];
+  /** Those of damage are put into words when somebody goes through them: there may be very many. */
+  readonly findings: Sequence<InspectFinding>;
 }
 
 /** A stretch of frames or a hole, as it comes. */
@@ -89,7 +92,13 @@ export class StoreInspection {
   readonly #sizeBytes: number;
   readonly #mark: HighWatermark | undefined;
   readonly #endOffset: number | undefined;
-  readonly #findings: InspectFinding[] = [];
+  /** Before and behind those of the holes. */
+  readonly #findings: { readonly ofBase: InspectFinding[]; readonly ofEnd: InspectFinding[] } = {
+    ofBase: [],
+    ofEnd: [],
+  };
+  /** Code, position, end position, offset, next offset. */
+  readonly #holes = numberRows(5);
   readonly #counts = { record: 0, gap: 0, control: 0, gapOffsets: 0, payloadBytes: 0 };
   #smallest = Infinity;
   #largest = -Infinity;
@@ -159,7 +168,11 @@ export class StoreInspection {
       firstTimestamp: this.#firstTimestamp,
       lastTimestamp: this.#lastTimestamp,
       state: isActive ? 'active' : unnamed,
-      findings: this.#findings,
+      findings: joined([
+        this.#findings.ofBase,
+        sequence(this.#holes.length, () => this.#holeFindings()),
+        this.#findings.ofEnd,
+      ]),
     };
   }
 
@@ -201,31 +214,30 @@ export class StoreInspection {
   #noteBase(): void {
     const { namedOffset, baseOffset, source } = this.base;
     if (source !== 'checksums' || namedOffset === undefined) return;
-    this.#add('misplaced_frames', {
-      position: 0,
-      bytes: this.#sizeBytes,
-      message: `The file is named for offset ${namedOffset}, and its frames check out from offset ${baseOffset}.`,
-    });
+    const message = `The file is named for offset ${namedOffset}, and its frames check out from offset ${baseOffset}.`;
+    this.#findings.ofBase.push(
+      findingOf('misplaced_frames', { position: 0, bytes: this.#sizeBytes, message }),
+    );
   }
 
-  #noteHole(hole: HoleStep): void {
-    const bytes = hole.endPosition - hole.position;
+  #noteHole({ code, position, endPosition, offset, nextOffset }: HoleStep): void {
+    addRow(this.#holes, [HOLE_CODES.indexOf(code), position, endPosition, offset, nextOffset]);
+  }
+
+  *#holeFindings(): Generator<InspectFinding, void, undefined> {
     const markPosition = this.#mark?.baseOffset === this.base.baseOffset ? this.#mark.position : Infinity;
-    if (hole.position >= markPosition) {
-      this.#add('torn_tail', {
-        position: hole.position,
-        bytes,
-        message: `${bytes} bytes behind the high-water mark are no frames: a writer at work, or one that died. Nothing of it was acknowledged.`,
-      });
-      return;
+    for (let number = 0; number < this.#holes.length; number++) {
+      const valueAt = (column: number): number => numberAt(this.#holes, number, column) as number;
+      const [code, position, endPosition] = [valueAt(0), valueAt(1), valueAt(2)];
+      const [offset, nextOffset] = [valueAt(3), valueAt(4)];
+      const hole = { code: HOLE_CODES[code] as HoleStep['code'], offset, nextOffset };
+      const bytes = endPosition - position;
+      const lost = nextOffset > offset ? [{ from: offset, to: nextOffset }] : [];
+      const tornSentence = `${bytes} bytes behind the high-water mark are no frames: a writer at work, or one that died. Nothing of it was acknowledged.`;
+      yield position >= markPosition
+        ? findingOf('torn_tail', { position, bytes, message: tornSentence })
+        : findingOf(hole.code, { position, bytes, lost, message: holeSentence(hole) });
     }
-    const isLost = hole.nextOffset > hole.offset;
-    this.#add(hole.code, {
-      position: hole.position,
-      bytes,
-      lost: isLost ? [{ from: hole.offset, to: hole.nextOffset }] : [],
-      message: holeSentence(hole),
-    });
   }
 
   #noteIncomplete(position: number): void {
@@ -258,16 +270,22 @@ export class StoreInspection {
     this.#add('missing_tail', { position, bytes: 0, lost, message });
   }
 
-  #add(
-    code: InspectFinding['code'],
-    finding: { position: number; bytes: number; message: string; lost?: InspectFinding['lost'] },
-  ): void {
-    const severity = code === 'torn_tail' || code === 'incomplete_frame' ? 'note' : 'error';
-    this.#findings.push({ code, severity, lost: [], ...finding });
+  #add(code: InspectFinding['code'], finding: NewFinding): void {
+    this.#findings.ofEnd.push(findingOf(code, finding));
   }
 }
 
-function holeSentence(hole: HoleStep): string {
+/** By their numbers in rows. */
+const HOLE_CODES: readonly HoleStep['code'][] = ['bad_checksum', 'bad_length', 'foreign_bytes'];
+
+type NewFinding = Omit<InspectFinding, 'code' | 'severity' | 'lost'> & Partial<Pick<InspectFinding, 'lost'>>;
+
+function findingOf(code: InspectFinding['code'], finding: NewFinding): InspectFinding {
+  const severity = code === 'torn_tail' || code === 'incomplete_frame' ? 'note' : 'error';
+  return { code, severity, lost: [], ...finding };
+}
+
+function holeSentence(hole: Pick<HoleStep, 'code' | 'offset' | 'nextOffset'>): string {
   switch (hole.code) {
     case 'bad_checksum':
       return `The frame of offset ${hole.offset} does not check out.`;

@@ -69,7 +69,7 @@ export async function applyPlan(
 
 type Stores = ReadonlyMap<number, FileHandle>;
 
-function openStores(context: TopicContext, regions: readonly RegionRepair[]): Stores {
+function openStores(context: TopicContext, regions: Iterable<RegionRepair>): Stores {
   const stores = new Map<number, FileHandle>();
   try {
     for (const { baseOffset } of regions) {
@@ -111,7 +111,10 @@ function refuseChanged(
 }
 
 /** True where a store holds in a region what was seen there. */
-export function isAsSeen(store: FileHandle, region: RegionRepair): boolean {
+export function isAsSeen(
+  store: FileHandle,
+  region: Pick<RegionRepair, 'position' | 'endPosition' | 'checksum'>,
+): boolean {
   const { position, endPosition, checksum } = region;
   return payloadChecksum(store, { position, byteCount: endPosition - position }) === checksum;
 }
@@ -144,13 +147,14 @@ async function keepAll(
   const { end } = plan;
   const run = QuarantineRun.create(context, 'recover');
   const changes: StoreChange[] = [];
+  const growth = growthOf(plan.regions);
   let shift = { baseOffset: -1, bytes: 0 };
   const copies = await copyRegions(run, stores, plan.regions);
   for (const region of plan.regions) {
     const { baseOffset } = region;
     if (shift.baseOffset !== baseOffset) shift = { baseOffset, bytes: 0 };
     const change = await describeChange(run, { region, store: storeOf(stores, baseOffset), copies });
-    const leftStoreBytes = region.storeBytes + growthOf(plan, baseOffset);
+    const leftStoreBytes = region.storeBytes + (growth.get(baseOffset) ?? 0);
     changes.push({ ...change, leftPosition: region.position + shift.bytes, leftStoreBytes });
     shift.bytes += change.leftByteCount - change.byteCount;
   }
@@ -169,11 +173,12 @@ async function keepAll(
   })) as RecoverManifest;
 }
 
-/** By how much a plan makes a store longer (or, below 0, shorter). */
-function growthOf(plan: RecoveryPlan, baseOffset: number): number {
-  return plan.regions
-    .filter((region) => region.baseOffset === baseOffset)
-    .reduce((sum, region) => sum + region.layout.byteCount - (region.endPosition - region.position), 0);
+/** By how much regions make each store longer (or, below 0, shorter). */
+function growthOf(regions: Iterable<RegionRepair>): ReadonlyMap<number, number> {
+  const growth = new Map<number, number>();
+  for (const { baseOffset, position, endPosition, layout } of regions)
+    growth.set(baseOffset, (growth.get(baseOffset) ?? 0) + layout.byteCount - (endPosition - position));
+  return growth;
 }
 
 /** Name of the copy of each region, by its place. */
@@ -185,7 +190,7 @@ const placeKey = ({ baseOffset, position }: RegionPlace): string => `${baseOffse
 async function copyRegions(
   run: QuarantineRun,
   stores: Stores,
-  regions: readonly RegionRepair[],
+  regions: Iterable<RegionRepair>,
 ): Promise<Copies> {
   const copies = new Map<string, string>();
   for (const region of regions) {
@@ -248,16 +253,15 @@ function gapSegment(segment: MissingSegment): Buffer {
 /** Where the active store ends once what is in place is done. What lies behind the mark is settled afterwards. */
 function markAfter(
   mark: HighWatermark,
-  regions: readonly RegionRepair[],
+  regions: Iterable<RegionRepair>,
   created: readonly CreatedStore[],
 ): HighWatermark {
   const store = created.find(({ baseOffset }) => baseOffset === mark.baseOffset);
   if (store !== undefined) return { ...mark, position: store.hex.length / 2 };
-  const last = regions.find(
-    ({ baseOffset, nextOffset, storeBytes, endPosition }) =>
-      baseOffset === mark.baseOffset && nextOffset === mark.nextOffset && endPosition === storeBytes,
-  );
-  return last === undefined ? mark : { ...mark, position: last.position + last.layout.byteCount };
+  for (const { baseOffset, nextOffset, storeBytes, position, endPosition, layout } of regions)
+    if (baseOffset === mark.baseOffset && nextOffset === mark.nextOffset && endPosition === storeBytes)
+      return { ...mark, position: position + layout.byteCount };
+  return mark;
 }
 
 /** Patches and contents of regions that stay where they are, each store synced once. */

@@ -11,7 +11,9 @@ import type { PastMark } from './past-mark.ts';
 import type { DamageList, MissingSegment } from './plan.ts';
 import { listSegments, type LogSegment } from '../segment-list.ts';
 import type { SegmentReaders } from './segment-readers.ts';
-import type { FoundRegion, SegmentReading, SegmentRequest } from './segment-reading.ts';
+import { regionsOf, type RegionTable } from './region-table.ts';
+import type { SegmentReading, SegmentRequest } from './segment-reading.ts';
+import { joined, sequence } from '../sequence.ts';
 import { DEFAULT_TOPIC_SETTINGS, type TopicSettings } from '../settings.ts';
 import { areFramesMoved } from '../store-end.ts';
 import { settingsPath, storeBytes, storePath, type TopicContext } from '../topic-directory.ts';
@@ -42,7 +44,7 @@ export async function listDamage(
   mark: HighWatermark,
   options: ListOptions,
 ): Promise<DamageList> {
-  const regions: FoundRegion[] = [];
+  const regions: { readonly table: RegionTable; readonly timestamp: number | undefined }[] = [];
   const missingSegments: (Omit<MissingSegment, 'timestamp'> & { timestamp: number | undefined })[] = [];
   let expectedOffset = mark.startOffset;
   /** Of the first good frame of the log, and of the last so far. */
@@ -71,8 +73,7 @@ export async function listDamage(
     }
     options.observer?.done(segment, reading);
     if (segment.baseOffset > expectedOffset) addMissing(segment.baseOffset);
-    for (const region of reading.regions)
-      regions.push({ ...region, timestamp: region.timestamp ?? lastTimestamp });
+    regions.push({ table: reading.regions, timestamp: lastTimestamp });
     ({ activeEndPosition, pastMark } = reading);
     if (reading.contents.index?.isSound === false) indexes.push(segment.baseOffset);
     expectedOffset = reading.nextOffset;
@@ -89,16 +90,22 @@ export async function listDamage(
     });
   }
   // What has no good frame before it in the log is stamped with the first after it (docs/FORMAT.md).
-  const dated = <Found extends { timestamp: number | undefined }>(found: Found) => ({
+  const dated = <Found extends { timestamp: number | undefined }>(found: Found, before?: number) => ({
     ...found,
-    timestamp: found.timestamp ?? firstTimestamp ?? 0,
+    timestamp: found.timestamp ?? before ?? firstTimestamp ?? 0,
   });
   return {
     topic: context.topic,
     generation: mark.generation,
     startOffset: mark.startOffset,
-    regions: regions.map(dated),
-    missingSegments: missingSegments.map(dated),
+    regions: joined(
+      regions.map(({ table, timestamp }) =>
+        sequence(table.rows.length, function* () {
+          for (const region of regionsOf(table)) yield dated(region, timestamp);
+        }),
+      ),
+    ),
+    missingSegments: missingSegments.map((segment) => dated(segment)),
     indexes,
     isSettingsUnsound: settings === undefined,
     activeEndPosition,
@@ -108,7 +115,8 @@ export async function listDamage(
 }
 
 /** Of the first frame that checks out. */
-function firstGoodTimestamp({ regions: [first], firstTimestamp }: SegmentReading): number | undefined {
+function firstGoodTimestamp({ regions, firstTimestamp }: SegmentReading): number | undefined {
+  const [first] = regionsOf(regions);
   return first?.position === 0 ? first.timestamp : firstTimestamp;
 }
 

@@ -28,6 +28,9 @@ export interface RegionDamage {
   readonly flip?: { readonly position: number; readonly value: number } | undefined;
 }
 
+/** As it is found in its store: `timestamp` is undefined where no frame of that says what its gap is stamped with. */
+export type FoundRegion = Omit<RegionDamage, 'timestamp'> & { readonly timestamp: number | undefined };
+
 /** Where a region stands. */
 export interface RegionPlace {
   readonly baseOffset: number;

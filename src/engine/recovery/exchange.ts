@@ -3,6 +3,7 @@
  * where the offset that it checks out at is missing, and only if times do not go back with it. Pure.
  */
 import { isInOrder, type MovedFrame, type StandingFrame } from '../damage-scan.ts';
+import { mapped, type Sequence } from '../sequence.ts';
 import type { RegionDamage, RegionPlace } from './damaged-region.ts';
 
 /** A region, with the frames that come into it among `moved`. */
@@ -24,39 +25,53 @@ interface Stray extends StandingFrame {
 const MAX_CHANCES = 2 ** 16;
 
 /** Decides which frames of which regions are put back into which others. */
-export function exchangeFrames(regions: readonly RegionDamage[]): ExchangedRegion[] {
-  const taken = new Map<RegionDamage, readonly Stray[]>();
-  if (chancesOf(regions) <= MAX_CHANCES)
-    for (const [region, strays] of wantedIn(regions)) taken.set(region, acceptable(region, strays));
-  const given = [...taken.values()].flat();
-  return regions.map((region) => {
-    const coming = taken.get(region) ?? [];
-    const givenCount = given.filter(({ source }) => isPlaceOf(source, region)).length;
+export function exchangeFrames(regions: Sequence<RegionDamage>): Sequence<ExchangedRegion> {
+  const taken = new Map<string, readonly Stray[]>();
+  const givenCounts = new Map<string, number>();
+  if (chancesOf(regions) <= MAX_CHANCES) {
+    for (const [region, strays] of wantedIn(regions)) {
+      const coming = acceptable(region, strays);
+      taken.set(keyOf(region), coming);
+      for (const { source } of coming)
+        givenCounts.set(keyOf(source), (givenCounts.get(keyOf(source)) ?? 0) + 1);
+    }
+  }
+  if (taken.size === 0)
+    return mapped(regions, (region) => ({ ...region, isExchanged: false, givenCount: 0 }));
+  return mapped(regions, (region) => {
+    const coming = taken.get(keyOf(region)) ?? [];
+    const givenCount = givenCounts.get(keyOf(region)) ?? 0;
     const code = givenCount > 0 ? 'misplaced_frames' : region.code;
     const isExchanged = givenCount > 0 || coming.length > 0;
     return { ...region, code, moved: [...region.moved, ...coming], isExchanged, givenCount };
   });
 }
 
-const isPlaceOf = (place: RegionPlace, region: RegionDamage): boolean =>
-  place.baseOffset === region.baseOffset && place.position === region.position;
+const keyOf = ({ baseOffset, position }: RegionPlace): string => `${baseOffset} ${position}`;
 
-function chancesOf(regions: readonly RegionDamage[]): number {
-  const missingCount = regions.reduce((sum, { offset, nextOffset }) => sum + nextOffset - offset, 0);
-  const unexplainedCount = regions.reduce((sum, { exchange }) => sum + (exchange?.unexplainedCount ?? 0), 0);
+function chancesOf(regions: Iterable<RegionDamage>): number {
+  let [missingCount, unexplainedCount] = [0, 0];
+  for (const { offset, nextOffset, exchange } of regions) {
+    missingCount += nextOffset - offset;
+    unexplainedCount += exchange?.unexplainedCount ?? 0;
+  }
   return missingCount * (unexplainedCount + 1);
 }
 
 /** The strays of all regions, by the region where their offsets are missing. */
-function wantedIn(regions: readonly RegionDamage[]): Map<RegionDamage, Stray[]> {
-  const targets = [...regions].sort((left, right) => left.offset - right.offset);
+function wantedIn(regions: Iterable<RegionDamage>): Map<RegionDamage, Stray[]> {
+  const targets: RegionDamage[] = [];
+  for (const region of regions) if (region.nextOffset > region.offset) targets.push(region);
+  targets.sort((left, right) => left.offset - right.offset);
   const wanted = new Map<RegionDamage, Stray[]>();
   for (const { baseOffset, position, exchange } of regions)
     for (const frame of exchange?.strays ?? []) {
       const target = targets[lastNotAbove(targets, frame.offset)];
       if (target === undefined || frame.offset + frame.offsetCount > target.nextOffset) continue;
       const stray = { ...frame, source: { baseOffset, position } };
-      wanted.set(target, [...(wanted.get(target) ?? []), stray]);
+      const others = wanted.get(target);
+      if (others === undefined) wanted.set(target, [stray]);
+      else others.push(stray);
     }
   return wanted;
 }

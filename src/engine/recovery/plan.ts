@@ -7,6 +7,8 @@ import type { RegionDamage } from './damaged-region.ts';
 import { exchangeFrames, type ExchangedRegion } from './exchange.ts';
 import type { LogEnd, PastMark } from './past-mark.ts';
 import { layOutRegion, type RegionLayout } from './regions.ts';
+import { addRow, numberAt, numberRows, type NumberRows } from '../number-rows.ts';
+import { filtered, mapped, sequence, type Sequence } from '../sequence.ts';
 
 /** Offsets, `to` excluded. */
 export interface LostOffsets {
@@ -27,7 +29,8 @@ export interface DamageList {
   readonly generation: number;
   /** Where the log began. */
   readonly startOffset: number;
-  readonly regions: readonly RegionDamage[];
+  /** By segment, then by position. */
+  readonly regions: Sequence<RegionDamage>;
   readonly missingSegments: readonly MissingSegment[];
   /** Base offsets of segments whose index is to be made again. */
   readonly indexes: readonly number[];
@@ -52,10 +55,9 @@ export interface RegionRepair extends ExchangedRegion {
 }
 
 export interface RecoveryPlan extends DamageList {
-  /** By segment, then by position. */
-  readonly regions: readonly RegionRepair[];
+  readonly regions: Sequence<RegionRepair>;
   /** Offsets that will have no record, ascending. */
-  readonly lost: readonly LostOffsets[];
+  readonly lost: Sequence<LostOffsets>;
   /** Where the log ends afterwards, if that is not where the mark says. */
   readonly end?: LogEnd | undefined;
 }
@@ -63,26 +65,33 @@ export interface RecoveryPlan extends DamageList {
 /** Decides what becomes of each place. */
 export function planRecovery(damage: DamageList): RecoveryPlan {
   const { pastMark } = damage;
-  const regions = exchangeFrames(damage.regions)
-    .map(planRegion)
-    .sort((left, right) => left.baseOffset - right.baseOffset || left.position - right.position);
-  const lost = [
-    ...regions.flatMap((region) => region.layout.lost),
-    ...damage.missingSegments.map(({ baseOffset, nextOffset }) => ({ from: baseOffset, to: nextOffset })),
-  ];
+  const regions = mapped(exchangeFrames(damage.regions), planRegion);
+  const lost = joinRanges(lostWith(regions, damage.missingSegments));
   const end = pastMark === undefined ? undefined : endAfter(regions, pastMark);
-  return { ...damage, regions, lost: joinRanges(lost), end };
+  return { ...damage, regions, lost, end };
+}
+
+function* lostWith(
+  regions: Iterable<RegionRepair>,
+  missingSegments: readonly MissingSegment[],
+): Generator<LostOffsets, void, undefined> {
+  for (const { layout } of regions) yield* layout.lost;
+  for (const { baseOffset, nextOffset } of missingSegments) yield { from: baseOffset, to: nextOffset };
 }
 
 /** The store ends with its last region, or with a good frame. */
-function endAfter(regions: readonly RegionRepair[], { baseOffset, storeBytes, end }: PastMark): LogEnd {
-  const own = regions.filter((region) => region.baseOffset === baseOffset);
-  // Times must not go back behind what was put there.
-  const times = own.flatMap(({ moved }) => moved.map((frame) => frame.timestamp ?? -Infinity));
-  const last = own.at(-1);
+function endAfter(regions: Sequence<RegionRepair>, { baseOffset, storeBytes, end }: PastMark): LogEnd {
+  let { timestamp } = end;
+  let last: RegionRepair | undefined;
+  for (const region of regions) {
+    if (region.baseOffset !== baseOffset) continue;
+    // Times must not go back behind what was put there.
+    for (const frame of region.moved) timestamp = Math.max(timestamp, frame.timestamp ?? -Infinity);
+    last = region;
+  }
   return {
     ...end,
-    timestamp: Math.max(end.timestamp, ...times),
+    timestamp,
     position: last?.endPosition === storeBytes ? last.position + last.layout.byteCount : storeBytes,
   };
 }
@@ -97,7 +106,7 @@ export function damageFrom(damage: DamageList, startOffset: number): DamageList 
   return {
     ...damage,
     startOffset,
-    regions: damage.regions.filter(({ baseOffset }) => isLeft(baseOffset)),
+    regions: filtered(damage.regions, ({ baseOffset }) => isLeft(baseOffset)),
     missingSegments: damage.missingSegments.filter(({ baseOffset }) => isLeft(baseOffset)),
     indexes: damage.indexes.filter(isLeft),
   };
@@ -148,12 +157,26 @@ function methodOf(region: {
 }
 
 /** Ascending, neighbours joined. */
-export function joinRanges(ranges: readonly LostOffsets[]): LostOffsets[] {
-  const joined: { from: number; to: number }[] = [];
-  for (const range of [...ranges].sort((left, right) => left.from - right.from)) {
-    const last = joined.at(-1);
-    if (last !== undefined && range.from <= last.to) last.to = Math.max(last.to, range.to);
-    else if (range.to > range.from) joined.push({ ...range });
+export function joinRanges(ranges: Iterable<LostOffsets>): Sequence<LostOffsets> {
+  const rows = numberRows(2);
+  let last: { from: number; to: number } | undefined;
+  let isAscending = true;
+  for (const { from, to } of ranges) {
+    if (to <= from) continue;
+    if (last !== undefined && from >= last.from && from <= last.to) {
+      last.to = Math.max(last.to, to);
+      continue;
+    }
+    isAscending &&= last === undefined || from > last.from;
+    if (last !== undefined) addRow(rows, [last.from, last.to]);
+    last = { from, to };
   }
-  return joined;
+  if (last !== undefined) addRow(rows, [last.from, last.to]);
+  const joined = sequence(rows.length, () => rangesIn(rows));
+  return isAscending ? joined : joinRanges([...joined].sort((left, right) => left.from - right.from));
+}
+
+function* rangesIn(rows: NumberRows): Generator<LostOffsets, void, undefined> {
+  for (let row = 0; row < rows.length; row++)
+    yield { from: numberAt(rows, row, 0) as number, to: numberAt(rows, row, 1) as number };
 }

@@ -46,6 +46,7 @@ import {
   type UndoReport,
 } from './undo.ts';
 import { openSegmentReaders } from './segment-readers.ts';
+import { filtered, joined, mapped, type Sequence } from '../sequence.ts';
 import { makeUnderWay } from './unfinished-copy.ts';
 import { seenMark, untilStill } from './until-still.ts';
 import { DEFAULT_TOPIC_SETTINGS } from '../settings.ts';
@@ -71,9 +72,9 @@ export interface RecoverOptions {
 export interface RecoverReport {
   readonly topic: string;
   readonly dryRun: boolean;
-  readonly repairs: readonly RepairReport[];
+  readonly repairs: Sequence<RepairReport>;
   /** Offsets that have no record any more, ascending. */
-  readonly lost: readonly LostOffsets[];
+  readonly lost: Sequence<LostOffsets>;
   /** Where the repaired copy is, if that was asked for. */
   readonly out?: string;
   /** Runs in quarantine, in the order they were made, with the path of each. */
@@ -103,14 +104,17 @@ async function salvage(context: TopicContext, options: RecoverOptions, out: stri
     const cut = mark !== undefined && isFailed(mark) ? seenCut(context, mark) : undefined;
     const report = await repair(copy, options);
     // The indexes are not copied: that the copy's were made is no repair of anything.
-    const repairs = report.repairs.filter(({ code }) => code !== 'index_unsound');
+    const repairs = filtered(report.repairs, ({ code }) => code !== 'index_unsound');
     const placed = <T extends { readonly path: string }>(one: T): T => ({
       ...one,
       path: join(target.directory, relative(copy.directory, one.path)),
     });
     return {
       ...report,
-      repairs: [...unreadable.map(unreadableRepair), ...[...cutRepairs(copy, cut), ...repairs].map(placed)],
+      repairs: joined([
+        unreadable.map(unreadableRepair),
+        mapped(joined([cutRepairs(copy, cut), repairs]), placed),
+      ]),
       runs: report.runs.map(placed),
       out: target.directory,
     };
@@ -137,8 +141,8 @@ async function repair(context: TopicContext, options: RecoverOptions): Promise<R
   return {
     topic: context.topic,
     dryRun: false,
-    repairs: [...before.repairs, ...describePlan(context, plan)],
-    lost: joinRanges([...before.lost, ...plan.lost]),
+    repairs: joined([before.repairs, describePlan(context, plan)]),
+    lost: joinRanges(joined([before.lost, plan.lost])),
     runs: [...before.runs, ...runs].map((run) => ({ run, path: runPath(context, run) })),
   };
 }
@@ -146,7 +150,7 @@ async function repair(context: TopicContext, options: RecoverOptions): Promise<R
 interface Prepared {
   readonly mark: HighWatermark;
   readonly repairs: readonly RepairReport[];
-  readonly lost: readonly LostOffsets[];
+  readonly lost: Sequence<LostOffsets>;
   readonly runs: readonly string[];
 }
 
@@ -317,13 +321,13 @@ async function previewRecovery(context: TopicContext, options: RecoverOptions): 
   return {
     topic: context.topic,
     dryRun: true,
-    repairs: [
-      ...repairs,
-      ...misnamed.map((store) => renameRepair(context, store)),
-      ...cutRepairs(context, cut),
-      ...plans.flatMap((plan) => describePlan(context, plan)),
-    ],
-    lost: joinRanges(plans.flatMap((plan) => plan.lost)),
+    repairs: joined([
+      repairs,
+      misnamed.map((store) => renameRepair(context, store)),
+      cutRepairs(context, cut),
+      ...plans.map((plan) => describePlan(context, plan)),
+    ]),
+    lost: joinRanges(joined(plans.map((plan) => plan.lost))),
     runs: [],
   };
 }

@@ -1,9 +1,10 @@
 /**
  * What a recovery found and what becomes of it, place by place, in words. Pure.
  */
-import { joinRanges, type LostOffsets, type RecoveryPlan } from './plan.ts';
+import { type LostOffsets, type RecoveryPlan, type RegionRepair } from './plan.ts';
 import type { RegionPart } from './regions.ts';
 import { isRecoverManifest, type RecoveryRun, type RenamedStore } from './runs.ts';
+import { joined, mapped, some, type Sequence } from '../sequence.ts';
 import { storeFileName } from '../format/file-names.ts';
 import { indexPath, markPath, storePath, type TopicContext } from '../topic-directory.ts';
 
@@ -20,8 +21,8 @@ export interface RepairReport {
 }
 
 /** Every repair of a plan, in words. */
-export function describePlan(context: TopicContext, plan: RecoveryPlan): RepairReport[] {
-  const regions = plan.regions.map((region): RepairReport => {
+export function describePlan(context: TopicContext, plan: RecoveryPlan): Sequence<RepairReport> {
+  const regions = mapped(plan.regions, (region): RepairReport => {
     const bytes = region.endPosition - region.position;
     return {
       code: region.code,
@@ -29,7 +30,7 @@ export function describePlan(context: TopicContext, plan: RecoveryPlan): RepairR
       position: region.position,
       bytes,
       repair: phraseOf(region),
-      lost: joinRanges(region.layout.lost),
+      lost: region.layout.lost,
     };
   });
   const segments = plan.missingSegments.map(({ baseOffset, nextOffset }): RepairReport => ({
@@ -38,7 +39,7 @@ export function describePlan(context: TopicContext, plan: RecoveryPlan): RepairR
     position: undefined,
     bytes: undefined,
     repair: 'becomes a segment of one gap',
-    lost: joinRanges([{ from: baseOffset, to: nextOffset }]),
+    lost: baseOffset < nextOffset ? [{ from: baseOffset, to: nextOffset }] : [],
   }));
   const indexes = plan.indexes.map((baseOffset): RepairReport => ({
     code: 'index_unsound',
@@ -62,16 +63,16 @@ export function describePlan(context: TopicContext, plan: RecoveryPlan): RepairR
     : [];
   const endPosition = plan.activeEndPosition ?? restoredEnd(plan);
   const mark = endPosition === undefined ? [] : [movedMark(context, endPosition)];
-  return [...regions, ...segments, ...indexes, ...settings, ...mark];
+  return joined([regions, [...segments, ...indexes, ...settings, ...mark]]);
 }
 
 /** Where the mark alone is wrong: the byte that it is to name. Undefined where it is right, or frames were moved. */
 export function restoredEnd({ pastMark, regions, end }: RecoveryPlan): number | undefined {
   if (pastMark?.isMoved !== true) return undefined;
-  return regions.some(({ baseOffset }) => baseOffset === pastMark.baseOffset) ? undefined : end?.position;
+  return some(regions, ({ baseOffset }) => baseOffset === pastMark.baseOffset) ? undefined : end?.position;
 }
 
-function phraseOf(region: RecoveryPlan['regions'][number]): string {
+function phraseOf(region: RegionRepair): string {
   if (region.flip !== undefined) return `one bit of byte ${region.flip.position} is flipped back`;
   const lostCount = region.layout.lost.reduce((sum, { from, to }) => sum + to - from, 0);
   const frames = region.layout.parts.filter((part) => part.type === 'frame');

@@ -163,7 +163,8 @@ function readRun(context: TopicContext, run: string): RecoveryRun {
 function hasAllFiles(manifest: QuarantineManifest | RecoverManifest, names: readonly string[]): boolean {
   const contents = isRecoverManifest(manifest) ? manifest.changes.map(({ content }) => content) : [];
   const wanted = [...manifest.regions.map(({ copy }) => copy), ...contents];
-  return wanted.every((name) => name === undefined || names.includes(name));
+  const present = new Set(names);
+  return wanted.every((name) => name === undefined || present.has(name));
 }
 
 function stateOf(names: readonly string[], manifest: QuarantineManifest | undefined): RunState {

@@ -12,8 +12,9 @@ import { headerAt } from '../frame-header.ts';
 import { payloadChecksum } from '../frame-scanner.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { partsByFlippedBits, type HolePart } from './bit-flip.ts';
-import type { RegionDamage } from './damaged-region.ts';
+import type { FoundRegion } from './damaged-region.ts';
 import { pastMarkOf, type PastMark } from './past-mark.ts';
+import { addRegion, regionsOf, regionTable, type RegionTable } from './region-table.ts';
 import { framesWithin, scanStore, type FrameVisitor, type Hole, type StoreScan } from '../damage-scan.ts';
 import { isFrameAt, isIndexFree } from '../offset-index.ts';
 import type { LogSegment } from '../segment-list.ts';
@@ -36,11 +37,8 @@ export interface SegmentRequest {
   readonly log: { readonly offset: number; readonly nextOffset: number };
 }
 
-/** A damaged region; `timestamp` is undefined where no frame of the segment says what its gap is stamped with. */
-export type FoundRegion = Omit<RegionDamage, 'timestamp'> & { readonly timestamp: number | undefined };
-
 export interface SegmentReading {
-  readonly regions: readonly FoundRegion[];
+  readonly regions: RegionTable;
   /** Where the good frames end, and where the segment ends once it is repaired. */
   readonly goodEndOffset: number;
   readonly nextOffset: number;
@@ -133,7 +131,7 @@ class Visit {
     };
   }
 
-  contents(store: FileHandle, regions: readonly FoundRegion[]): Omit<SegmentContents, 'unreadableIndex'> {
+  contents(store: FileHandle, regions: RegionTable): Omit<SegmentContents, 'unreadableIndex'> {
     const { segment, mark, isMoved, purpose } = this.#request;
     const { sizeBytes } = segment;
     this.#tell(sizeBytes - this.#bytes);
@@ -144,7 +142,7 @@ class Visit {
     const judgedBytes = segment.isActive && !isMoved ? Math.min(sizeBytes, mark.position) : sizeBytes;
     const index = this.#check?.verdict({
       hasFrames: judgedBytes >= FRAME_HEADER_BYTES,
-      regions,
+      regions: regionsOf(regions),
       namesFrame: purpose === 'recover' ? namesFrame : undefined,
     });
     return { records: this.#records, gaps: this.#gaps, index };
@@ -172,6 +170,20 @@ function findDamage(
   const isToMark = segment.isActive && !isMoved;
   const storeBytes = store.status().sizeBytes;
   const endPosition = isToMark ? Math.min(storeBytes, mark.position) : storeBytes;
+  const regions = regionTable();
+  const onHole = (hole: Hole): void => {
+    const found = describeHole(hole, {
+      store,
+      segment,
+      storeBytes,
+      endPosition,
+      // Behind the last offset of a segment nothing is looked for: it is read once.
+      onRead: (byteCount) => visitor.onPassed?.(hole.offset < segment.endOffset ? byteCount : 2 * byteCount),
+      tryBitFlip,
+      log,
+    });
+    for (const region of found) addRegion(regions, region);
+  };
   const scan = scanStore(context, {
     store,
     baseOffset: segment.baseOffset,
@@ -182,24 +194,13 @@ function findDamage(
     likelyEndOffset: segment.endOffset,
     minTimestamp: -Infinity,
     visitor,
+    onHole,
   });
   if (scan.nextOffset > segment.endOffset && isToMark) throw tooMany(context, store, scan);
   // A sealed store that ends at a frame, early: the segment behind it is missing.
   const endsEarly = segment.isActive && scan.nextOffset < segment.endOffset;
   const isCut = scan.goodEndPosition < endPosition || endsEarly || (storeBytes === 0 && !segment.isActive);
-  const holes = isCut ? [...scan.holes, holeAtEnd(scan, { endPosition, segment })] : scan.holes;
-  const regions = holes.flatMap((hole) =>
-    describeHole(hole, {
-      store,
-      segment,
-      storeBytes,
-      endPosition,
-      // Behind the last offset of a segment nothing is looked for: it is read once.
-      onRead: (byteCount) => visitor.onPassed?.(hole.offset < segment.endOffset ? byteCount : 2 * byteCount),
-      tryBitFlip,
-      log,
-    }),
-  );
+  if (isCut) onHole(holeAtEnd(scan, { endPosition, segment }));
   const pastMark = isMoved ? pastMarkOf(scan, { mark, storeBytes, isMoved }) : undefined;
   return {
     regions,

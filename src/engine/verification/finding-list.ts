@@ -9,6 +9,7 @@ import type { HighWatermark } from '../format/high-watermark.ts';
 import type { RecoveryPlan, RegionRepair } from '../recovery/plan.ts';
 import { cutPhrase, restoredEnd } from '../recovery/report.ts';
 import type { SegmentReading } from '../recovery/segment-reading.ts';
+import { joined, mapped, some, type Sequence } from '../sequence.ts';
 import { listSegments, type LogSegment } from '../segment-list.ts';
 import type { TailCut } from '../settle.ts';
 import { indexPath, markPath, storeBytes, storePath, type TopicContext } from '../topic-directory.ts';
@@ -17,7 +18,9 @@ import { FINDING_SEVERITY, type Finding, type FindingCode } from './findings.ts'
 export class FindingList {
   readonly #context: TopicContext;
   readonly #actualPath: (path: string) => string;
-  readonly #findings: Finding[] = [];
+  /** Those of damaged regions are put into words when somebody goes through them: there may be very many. */
+  readonly #parts: Sequence<Finding>[] = [];
+  readonly #unreadable = new Set<string>();
 
   /** @param actualPath where a file is that `context` may show under another name */
   constructor(context: TopicContext, actualPath: (path: string) => string) {
@@ -26,8 +29,8 @@ export class FindingList {
   }
 
   /** In the order in which they were noted. */
-  get all(): readonly Finding[] {
-    return this.#findings;
+  get all(): Sequence<Finding> {
+    return joined(this.#parts);
   }
 
   noteIndex(segment: LogSegment, reading: SegmentReading): void {
@@ -52,7 +55,7 @@ export class FindingList {
       this.add('index_unsound', { path, message, command: repair });
     }
     // Where the store is damaged, so may be what the index says of it.
-    if (index.isSound || reading.regions.length > 0) return;
+    if (index.isSound || reading.regions.rows.length > 0) return;
     if (index.contradictingCount > 0) {
       const message = `${index.contradictingCount} of ${index.entryCount} index entries name no frame of the store, or stand in the wrong place; they are not used.`;
       this.add('index_contradicts', { path, message, command });
@@ -84,23 +87,10 @@ export class FindingList {
   }
 
   noteDamage(plan: RecoveryPlan, activeBase: number): void {
-    for (const region of plan.regions) {
-      const bytes = region.endPosition - region.position;
-      this.add(region.code as FindingCode, {
-        path: storePath(this.#context, region.baseOffset),
-        position: region.position,
-        bytes,
-        lost: region.layout.lost,
-        message: `${sentenceOf(region)} Offset ${region.offset} was expected here, and what follows is offset ${region.nextOffset}.`,
-        command: this.recoverCommand,
-      });
-    }
-    const { activeEndPosition } = plan;
+    const { activeEndPosition, regions } = plan;
+    this.#parts.push(mapped(regions, (region) => this.#damagedRegion(region)));
     // Where bytes of the active store are gone, what is damaged there says so.
-    if (
-      activeEndPosition !== undefined &&
-      !plan.regions.some(({ baseOffset }) => baseOffset === activeBase)
-    ) {
+    if (activeEndPosition !== undefined && !some(regions, ({ baseOffset }) => baseOffset === activeBase)) {
       this.add('mark_unsound', {
         path: markPath(this.#context),
         message: `The high-water mark names a byte behind the end of the active store (${activeEndPosition}), and no offset is missing before it.`,
@@ -131,6 +121,18 @@ export class FindingList {
         command: this.recoverCommand,
       });
     }
+  }
+
+  #damagedRegion(region: RegionRepair): Finding {
+    const { code, position, endPosition, offset, nextOffset, layout } = region;
+    return this.#finding(code as FindingCode, {
+      path: this.#actualPath(storePath(this.#context, region.baseOffset)),
+      position,
+      bytes: endPosition - position,
+      lost: layout.lost,
+      message: `${sentenceOf(region)} Offset ${offset} was expected here, and what follows is offset ${nextOffset}.`,
+      command: this.recoverCommand,
+    });
   }
 
   noteCut(cut: TailCut): void {
@@ -190,7 +192,8 @@ export class FindingList {
 
   /** Once for each file, however often it is looked at. */
   noteUnreadable(path: string, error: { readonly message: string }): void {
-    if (this.#findings.some((finding) => finding.code === 'io_error' && finding.path === path)) return;
+    if (this.#unreadable.has(path)) return;
+    this.#unreadable.add(path);
     this.#note('io_error', { path, message: `${error.message} What it holds is unknown.` });
   }
 
@@ -203,7 +206,11 @@ export class FindingList {
   }
 
   #note(code: FindingCode, finding: NewFinding): void {
-    this.#findings.push({
+    this.#parts.push([this.#finding(code, finding)]);
+  }
+
+  #finding(code: FindingCode, finding: NewFinding): Finding {
+    return {
       code,
       severity: FINDING_SEVERITY[code],
       topic: this.#context.topic,
@@ -212,7 +219,7 @@ export class FindingList {
       lost: [],
       command: undefined,
       ...finding,
-    });
+    };
   }
 }
 

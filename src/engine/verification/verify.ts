@@ -9,18 +9,21 @@ import { FastQueueError } from '../errors.ts';
 import { FindingList } from './finding-list.ts';
 import type { Finding, OffsetRange } from './findings.ts';
 import { isDiskError, isGone } from '../io/open-if-there.ts';
+import type { FileHandle } from '../io/file-system.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import { isDeleted, readMark } from '../mark-file.ts';
 import { isAsSeen } from '../recovery/apply.ts';
 import { listDamage } from '../recovery/damage-list.ts';
+import type { RegionDamage } from '../recovery/damaged-region.ts';
 import { findMisnamed } from '../recovery/misnamed-stores.ts';
-import { joinRanges, planRecovery, type DamageList, type RecoveryPlan } from '../recovery/plan.ts';
+import { joinRanges, planRecovery, type DamageList } from '../recovery/plan.ts';
 import { seenWithReadableIndexes } from '../recovery/readable-indexes.ts';
 import { actualPath, seenRenamed } from '../recovery/renamed-view.ts';
 import { listRuns, type RenamedStore } from '../recovery/runs.ts';
 import { previewTail } from '../recovery/tail.ts';
 import { halfExchanged } from '../recovery/undo.ts';
 import { markFromStores } from '../mark-from-stores.ts';
+import { joined, some, type Sequence } from '../sequence.ts';
 import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from '../segment-list.ts';
 import { openSegmentReaders, type SegmentReaders } from '../recovery/segment-readers.ts';
 import { seenMark } from '../recovery/until-still.ts';
@@ -56,9 +59,10 @@ export interface VerifyReport {
   readonly startOffset: number;
   readonly nextOffset: number;
   readonly segments: readonly SegmentReport[];
-  readonly findings: readonly Finding[];
+  /** Those of damage are made when somebody goes through them. */
+  readonly findings: Sequence<Finding>;
   /** Offsets that are lost to what was found. */
-  readonly lost: readonly OffsetRange[];
+  readonly lost: Sequence<OffsetRange>;
 }
 
 /** How often it starts over because the log changed under it; then it says so. */
@@ -149,17 +153,17 @@ class Verification {
     const damage = this.#options.quick ? this.#listEnds(mark.value) : await this.#listWhole(mark);
     if (damage === undefined) return undefined;
     const plan = planRecovery(damage);
-    if (mark.isSound && !(await this.#isStill(mark.value, plan))) return undefined;
+    if (mark.isSound && !(await this.#isStill(mark.value, damage))) return undefined;
     this.#findings.noteDamage(plan, mark.value.baseOffset);
     // Where its frames were moved, the active store was read to its last byte.
     const lostBehind = plan.pastMark === undefined ? await this.#lookPastMark(mark) : [];
     this.#findings.noteFiles(mark.value, { ...plan, isRolling: await this.#isRolling(mark.value) });
-    return this.#report(mark.value, joinRanges([...plan.lost, ...lostBehind]));
+    return this.#report(mark.value, joinRanges(joined([plan.lost, lostBehind])));
   }
 
   #report(
     mark: Pick<HighWatermark, 'startOffset' | 'nextOffset'>,
-    lost: readonly OffsetRange[],
+    lost: Sequence<OffsetRange>,
   ): VerifyReport {
     return {
       topic: this.#context.topic,
@@ -314,7 +318,7 @@ class Verification {
   }
 
   /** True when what was found is still so: the same generation and start, and the same bytes in each damaged region. */
-  async #isStill(before: HighWatermark, plan: RecoveryPlan): Promise<boolean> {
+  async #isStill(before: HighWatermark, damage: DamageList): Promise<boolean> {
     const { fileSystem } = this.#context;
     if (this.#overlapping.length > 0 && !this.#isStillListed(before)) return false;
     try {
@@ -322,26 +326,37 @@ class Verification {
       try {
         const mark = await readMark(this.#context, file);
         if (mark.generation !== before.generation) return false;
-        if (plan.missingSegments.length > 0 && mark.startOffset !== before.startOffset) return false;
+        if (damage.missingSegments.length > 0 && mark.startOffset !== before.startOffset) return false;
       } finally {
         file.close();
       }
-      const regions = plan.regions.filter(
-        (region) => region.endPosition - region.position <= MAX_REREAD_BYTES,
-      );
-      return regions.every((region) => this.#look(() => this.#isSame(region), true));
+      return this.#areSame(damage);
     } catch (error) {
       if (isGone(error)) return false;
       throw error;
     }
   }
 
-  #isSame(region: RecoveryPlan['regions'][number]): boolean {
-    const store = this.#context.fileSystem.open(storePath(this.#context, region.baseOffset), 'read');
+  /** Each store is opened once: regions come in the order of the log. */
+  #areSame({ regions }: DamageList): boolean {
+    let opened: { baseOffset: number; store: FileHandle } | undefined;
+    const isSame = (region: RegionDamage): boolean => {
+      const { baseOffset } = region;
+      if (opened?.baseOffset !== baseOffset) {
+        opened?.store.close();
+        opened = undefined;
+        const store = this.#context.fileSystem.open(storePath(this.#context, baseOffset), 'read');
+        opened = { baseOffset, store };
+      }
+      return isAsSeen(opened.store, region);
+    };
     try {
-      return isAsSeen(store, region);
+      return !some(regions, (region) => {
+        const isReread = region.endPosition - region.position <= MAX_REREAD_BYTES;
+        return isReread && !this.#look(() => isSame(region), true);
+      });
     } finally {
-      store.close();
+      opened?.store.close();
     }
   }
 
@@ -369,7 +384,7 @@ class Verification {
    * Bytes past the mark are the normal state beside a busy writer: only what stands still is looked at. Returns what is
    * lost there: a mark may be a second behind, and records behind it acknowledged.
    */
-  async #lookPastMark(mark: { value: HighWatermark; isSound: boolean }): Promise<readonly OffsetRange[]> {
+  async #lookPastMark(mark: { value: HighWatermark; isSound: boolean }): Promise<Sequence<OffsetRange>> {
     const { value: before, isSound } = mark;
     const { fileSystem } = this.#context;
     const path = storePath(this.#context, before.baseOffset);

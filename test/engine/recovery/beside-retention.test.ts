@@ -116,8 +116,8 @@ describe('recover beside retention', () => {
       await everyMoment(takeFirstSegment, async (fileSystem, at) => {
         const options = { dryRun, tryBitFlip: false, lockTimeoutMs: 1000 };
         const report = await recoverTopic(scratch.context(fileSystem), options);
-        expect(report.repairs, `before look ${at}`).to.deep.equal([]);
-        expect(report.lost).to.deep.equal([]);
+        expect([...report.repairs], `before look ${at}`).to.deep.equal([]);
+        expect([...report.lost]).to.deep.equal([]);
       });
     });
   }
@@ -143,11 +143,11 @@ describe('recover beside retention', () => {
         },
       });
       expect(readings).to.equal(1);
-      expect(report.repairs.map(({ path }) => basename(path))).to.deep.equal([sealed]);
+      expect([...report.repairs].map(({ path }) => basename(path))).to.deep.equal([sealed]);
       const offset = parseInt(sealed, 10) + 2;
-      expect(report.lost).to.deep.equal([{ from: offset, to: offset + 1 }]);
+      expect([...report.lost]).to.deep.equal([{ from: offset, to: offset + 1 }]);
       const again = await recoverTopic(scratch.context(), { dryRun, tryBitFlip: false, lockTimeoutMs: 1000 });
-      expect(again.repairs.length).to.equal(dryRun ? 1 : 0);
+      expect([...again.repairs].length).to.equal(dryRun ? 1 : 0);
     });
   }
 
@@ -170,8 +170,8 @@ describe('recover beside retention', () => {
       },
     });
     await retention;
-    expect(report.repairs.map(({ path }) => basename(path))).to.deep.equal([sealed]);
-    expect(report.lost.length).to.equal(1);
+    expect([...report.repairs].map(({ path }) => basename(path))).to.deep.equal([sealed]);
+    expect([...report.lost].length).to.equal(1);
   });
 
   /** The second store can be listed and not opened, though nobody has taken it. */
@@ -236,8 +236,8 @@ describe('recover beside retention', () => {
       const report = await copyOn(fileSystem, (byteCount) => {
         copiedBytes += byteCount;
       });
-      expect(report.lost, `before look ${at}`).to.deep.equal([]);
-      expect(report.repairs).to.deep.equal([]);
+      expect([...report.lost], `before look ${at}`).to.deep.equal([]);
+      expect([...report.repairs]).to.deep.equal([]);
       const out = openDataDirectory(join(scratch.directory, 'out'), { map: false });
       const copy = await out.openTopic('t', { mode: 'read' });
       const offsets: number[] = [];

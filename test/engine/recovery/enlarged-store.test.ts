@@ -35,9 +35,9 @@ describe('a store that was made larger', function () {
 
   async function expectForeignBytes(frameBytes: number, foreignBytes: number): Promise<void> {
     const { findings, lost } = await verify();
-    const found = findings.map(({ code, position, bytes }) => ({ code, position, bytes }));
+    const found = [...findings].map(({ code, position, bytes }) => ({ code, position, bytes }));
     expect(found).to.deep.equal([{ code: 'foreign_bytes', position: frameBytes, bytes: foreignBytes }]);
-    expect(lost).to.deep.equal([]);
+    expect([...lost]).to.deep.equal([]);
   }
 
   it('with 64 MiB of zeros loses no record, gets padding there, and undo gives the zeros back', async () => {
@@ -47,10 +47,10 @@ describe('a store that was made larger', function () {
 
     const report = await scene.recover();
     expect([...lostOffsets(report)]).to.deep.equal([]);
-    expect(report.repairs.map(({ code, repair }) => [code, repair])).to.deep.equal([
+    expect([...report.repairs].map(({ code, repair }) => [code, repair])).to.deep.equal([
       ['foreign_bytes', 'becomes padding'],
     ]);
-    expect((await verify()).findings).to.deep.equal([]);
+    expect([...(await verify()).findings]).to.deep.equal([]);
     expect(await scene.differences(new Set())).to.deep.equal([]);
 
     const run = report.runs[0]!;
@@ -62,7 +62,7 @@ describe('a store that was made larger', function () {
     await scene.undoAll();
     await expectForeignBytes(frameBytes, ZERO_BYTES);
     truncateSync(path, frameBytes);
-    expect((await verify()).findings).to.deep.equal([]);
+    expect([...(await verify()).findings]).to.deep.equal([]);
   });
 
   it('is verified with progress, a few MiB at a time and no more than there are', async () => {
@@ -92,14 +92,14 @@ describe('a store that was made larger', function () {
     const active = join(scene.directory, '00000000000000000010.store');
     const frameBytes = statSync(active).size;
     truncateSync(active, frameBytes + 48 * 1024 * 1024);
-    expect((await verify()).findings.map(({ code }) => code)).to.deep.equal(['foreign_bytes']);
+    expect([...(await verify()).findings].map(({ code }) => code)).to.deep.equal(['foreign_bytes']);
     const before = await scene.recover({ dryRun: true });
     const report = await scene.recover();
-    expect(report.repairs.map(({ code, repair }) => [code, repair])).to.deep.equal([
+    expect([...report.repairs].map(({ code, repair }) => [code, repair])).to.deep.equal([
       ['foreign_bytes', 'becomes padding'],
     ]);
-    expect(before.repairs).to.deep.equal(report.repairs);
+    expect([...before.repairs]).to.deep.equal([...report.repairs]);
     expect(await scene.differences(new Set())).to.deep.equal([]);
-    expect((await verify()).findings).to.deep.equal([]);
+    expect([...(await verify()).findings]).to.deep.equal([]);
   });
 });

@@ -43,7 +43,7 @@ for (const hasIndexes of [true, false]) {
       const found = await verifyTopic(context, { quick: false, onBytes: () => undefined });
       expect([...lostOffsets(found)], title).to.deep.equal(lost);
       expect(
-        found.findings.some(({ severity }) => severity === 'error'),
+        [...found.findings].some(({ severity }) => severity === 'error'),
         title,
       ).to.equal(true);
       const report = await scene.recover();

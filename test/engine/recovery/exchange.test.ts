@@ -57,7 +57,7 @@ function hole(
 
 /** What comes into each region from another: its offset, and where it stands. */
 const comingInto = (regions: readonly RegionDamage[]): (readonly [number, number])[][] =>
-  exchangeFrames(regions).map(({ moved }) =>
+  [...exchangeFrames(regions)].map(({ moved }) =>
     moved.flatMap(({ offset, position, source }) =>
       source === undefined ? [] : [[offset, position] as const],
     ),
@@ -120,16 +120,18 @@ describe('planRecovery', () => {
   it('flips no bit of a frame that is exchanged, and flips it where nothing is', () => {
     const flip = { position: 90, value: 1 };
     const planOf = (regions: RegionDamage[]): string[][] =>
-      planRecovery({
-        topic: 't',
-        generation: 1,
-        startOffset: 0,
-        regions,
-        missingSegments: [],
-        indexes: [],
-        isSettingsUnsound: false,
-        tryBitFlip: true,
-      }).regions.map(({ layout }) => layout.parts.map(({ type }) => type));
+      [
+        ...planRecovery({
+          topic: 't',
+          generation: 1,
+          startOffset: 0,
+          regions,
+          missingSegments: [],
+          indexes: [],
+          isSettingsUnsound: false,
+          tryBitFlip: true,
+        }).regions,
+      ].map(({ layout }) => layout.parts.map(({ type }) => type));
     const first = { ...hole(2, { strays: [frameAt(80, 7)] }), flip };
     expect(planOf([first, hole(7, { strays: [frameAt(280, 2)] })])).to.deep.equal([['frame'], ['frame']]);
     expect(planOf([first])).to.deep.equal([['byte']]);
@@ -165,17 +167,17 @@ describe('the first frames of two segments, exchanged', () => {
           const verify = (): ReturnType<typeof verifyTopic> =>
             verifyTopic(scene.scratch.context(scene.fileSystem), { quick: false, onBytes: () => undefined });
           const seen = await verify();
-          expect(seen.findings.map(({ code, position }) => [code, position])).to.deep.equal([
+          expect([...seen.findings].map(({ code, position }) => [code, position])).to.deep.equal([
             ['misplaced_frames', 0],
             ['misplaced_frames', 0],
           ]);
-          expect(seen.lost).to.deep.equal([]);
+          expect([...seen.lost]).to.deep.equal([]);
           const report = await scene.recover({ tryBitFlip });
-          expect(report.lost).to.deep.equal([]);
+          expect([...report.lost]).to.deep.equal([]);
           expect(await scene.differences(new Set())).to.deep.equal([]);
-          expect((await verify()).findings).to.deep.equal([]);
+          expect([...(await verify()).findings]).to.deep.equal([]);
           const repaired = snapshotOf(scene.directory);
-          expect((await scene.recover({ tryBitFlip })).repairs).to.deep.equal([]);
+          expect([...(await scene.recover({ tryBitFlip })).repairs]).to.deep.equal([]);
           expect(snapshotOf(scene.directory)).to.deep.equal(repaired);
           await scene.undoAll();
           for (const [name, bytes] of changes)
@@ -271,7 +273,7 @@ describe('frames of different lengths and times, exchanged', () => {
         const report = await scene.recover();
         expect([...lostOffsets(report)], `${one} and ${other}`).to.deep.equal([]);
         expect(await scene.differences(new Set()), `${one} and ${other}`).to.deep.equal([]);
-        expect((await scene.recover()).repairs, `${one} and ${other}, again`).to.deep.equal([]);
+        expect([...(await scene.recover()).repairs], `${one} and ${other}, again`).to.deep.equal([]);
         await scene.undoAll();
         expect(scene.stores().get(name), `${one} and ${other}`).to.equal(store.toString('hex'));
       }
@@ -356,7 +358,7 @@ describe('a frame that is put back behind a gap at the start of a segment', () =
       const report = await scene.recover();
       expect([...lostOffsets(report)]).to.deep.equal([lost]);
       expect(await scene.differences(new Set([lost]))).to.deep.equal([]);
-      expect((await scene.recover()).repairs).to.deep.equal([]);
+      expect([...(await scene.recover()).repairs]).to.deep.equal([]);
       await scene.undoAll();
       expect(scene.stores()).to.deep.equal(damaged);
     });
@@ -432,7 +434,7 @@ describe('frames exchanged that one flipped bit would explain as well', () => {
     it(`are put back, ${tryBitFlip ? 'with --try-bitflip too' : 'and without'}`, async () => {
       resetTo(exchanged);
       const report = await scene.recover({ tryBitFlip });
-      expect(report.lost).to.deep.equal([]);
+      expect([...report.lost]).to.deep.equal([]);
       expect(scene.stores().get(SEALED)).to.equal(healthy.toString('hex'));
       await scene.undoAll();
       expect(scene.stores().get(SEALED)).to.equal(exchanged.toString('hex'));

@@ -42,12 +42,12 @@ describe('a damaged index', () => {
   const repairsOf = async (dryRun: boolean): Promise<string[]> => {
     const options = { dryRun, tryBitFlip: false, lockTimeoutMs: 1000 };
     const { repairs } = await recoverTopic(scratch.context(), options);
-    return repairs.map(({ code }) => code);
+    return [...repairs].map(({ code }) => code);
   };
 
   const findings = async (): Promise<{ code: string; command: string | undefined }[]> => {
     const report = await verifyTopic(scratch.context(), { quick: false, onBytes: () => undefined });
-    return report.findings.map(({ code, command }) => ({ code, command }));
+    return [...report.findings].map(({ code, command }) => ({ code, command }));
   };
 
   const damages: [string, 'index_missing' | 'index_unsound' | 'index_contradicts', () => void][] = [

@@ -75,18 +75,21 @@ describe('stores that were being renamed when recover or undo was ended', () => 
       expect(refusal).to.have.property('code', 'recovery_incomplete');
     }
     const { lost, findings } = await verifyTopic(contextOn(disk), { quick: false, onBytes: () => undefined });
-    const codes = findings.filter(({ severity }) => severity === 'error').map(({ code }) => code);
-    expect([lost, codes.filter((code) => code !== 'misplaced_frames')], 'verify').to.deep.equal([[], []]);
+    const codes = [...findings].filter(({ severity }) => severity === 'error').map(({ code }) => code);
+    expect([[...lost], codes.filter((code) => code !== 'misplaced_frames')], 'verify').to.deep.equal([
+      [],
+      [],
+    ]);
     const preview = await recoverOn(disk, { dryRun: true });
-    expect(preview.lost, 'dry run').to.deep.equal([]);
+    expect([...preview.lost], 'dry run').to.deep.equal([]);
     const out = `${scene.scratch.directory}/salvaged`;
-    expect((await recoverOn(disk, { out })).lost, '--out').to.deep.equal([]);
+    expect([...(await recoverOn(disk, { out })).lost], '--out').to.deep.equal([]);
     const done = await recoverOn(disk);
-    expect(done.lost).to.deep.equal([]);
-    expect(preview.repairs.slice(0, 1), 'dry run').to.deep.equal(done.repairs.slice(0, 1));
+    expect([...done.lost]).to.deep.equal([]);
+    expect([...preview.repairs].slice(0, 1), 'dry run').to.deep.equal([...done.repairs].slice(0, 1));
     expect(storesUnder(disk, join(out, 't')), '--out').to.deep.equal(storesUnder(disk, scene.directory));
     expect(await scene.differences(new Set(), disk)).to.deep.equal([]);
-    expect((await recoverOn(disk)).repairs, 'again').to.deep.equal([]);
+    expect([...(await recoverOn(disk)).repairs], 'again').to.deep.equal([]);
     await undoAll(disk);
     expect(storesUnder(disk, scene.directory), 'undone').to.deep.equal(damaged);
   }

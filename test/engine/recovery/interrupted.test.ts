@@ -91,7 +91,7 @@ describe('recover and undo, ended at every change of the disk', () => {
         const left = disk.afterCrash(crash);
         expect(await scene.differences(new Set(scenario.lost), left), String(crash)).to.deep.equal([]);
         const again = await recoverOn(left);
-        expect(again.repairs, String(crash)).to.deep.equal([]);
+        expect([...again.repairs], String(crash)).to.deep.equal([]);
         await undoAll(left);
         expectStores(left, damaged);
         expectStores(left.afterCrash(crash), damaged);
@@ -120,18 +120,20 @@ describe('recover and undo, ended at every change of the disk', () => {
   async function expectTold(left: ForgetfulFileSystem): Promise<void> {
     const isWhole = (await scene.differences(new Set(), left).catch(() => ['damage'])).length === 0;
     const { findings } = await verifyTopic(contextOn(left), { quick: false, onBytes: () => undefined });
-    const errors = findings.filter(({ severity }) => severity === 'error');
+    const errors = [...findings].filter(({ severity }) => severity === 'error');
     expect(errors.map(({ code }) => code)).to.deep.equal(isWhole ? [] : ['misplaced_frames']);
     if (!isWhole) expect(errors[0]?.message).to.include('interrupted');
     const before = storesOn(left);
     const options = { dryRun: false, tryBitFlip: false, lockTimeoutMs: 1000 };
     const preview = await recoverTopic(contextOn(left), { ...options, dryRun: true });
-    expect(preview.repairs.map(({ repair }) => repair).join()).to.include('this recovery was interrupted');
+    expect([...preview.repairs].map(({ repair }) => repair).join()).to.include(
+      'this recovery was interrupted',
+    );
     expect(storesOn(left)).to.deep.equal(before);
     // A copy gets what the killed run kept, and is repaired as the topic itself is.
     const out = `${scene.scratch.directory}/salvaged`;
     const salvaged = await recoverTopic(contextOn(left), { ...options, out });
-    expect(salvaged.lost).to.deep.equal([]);
+    expect([...salvaged.lost]).to.deep.equal([]);
     expect(storesOn(left), 'the source').to.deep.equal(before);
     await recoverOn(left);
     const copied = [...left.files()].filter(([path]) => path.startsWith(out));

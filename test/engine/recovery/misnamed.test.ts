@@ -118,20 +118,20 @@ describe('stores that bear the names of others', () => {
       scene.reset(new Map(Object.entries(changes())));
       const before = snapshotOf(scene.directory);
       const verified = await verify();
-      const errors = verified.findings.filter(({ severity }) => severity === 'error');
+      const errors = [...verified.findings].filter(({ severity }) => severity === 'error');
       const text = errors.map(({ code, path }) => `${code} ${path.slice(scene.directory.length + 1)}`);
       expect(text).to.deep.equal(found);
       const preview = await recover(true);
       expect(snapshotOf(scene.directory)).to.deep.equal(before);
       const done = await recover(false);
-      expect(preview.repairs).to.deep.equal(done.repairs);
-      const offsets = done.lost.flatMap(({ from, to }) =>
+      expect([...preview.repairs]).to.deep.equal([...done.repairs]);
+      const offsets = [...done.lost].flatMap(({ from, to }) =>
         Array.from({ length: to - from }, (_, number) => from + number),
       );
       expect(offsets).to.deep.equal(lost);
-      expect([verified.lost, preview.lost]).to.deep.equal([done.lost, done.lost]);
+      expect([[...verified.lost], [...preview.lost]]).to.deep.equal([[...done.lost], [...done.lost]]);
       expect(await scene.differences(new Set(lost))).to.deep.equal([]);
-      expect((await verify()).findings).to.deep.equal([]);
+      expect([...(await verify()).findings]).to.deep.equal([]);
       await scene.undoAll();
       for (const [name, bytes] of storesOf(before)) expect(scene.stores().get(name), name).to.equal(bytes);
     });
@@ -162,7 +162,7 @@ describe('stores that bear the names of others', () => {
       rmSync(path, { force: true });
       mkdirSync(path);
     }
-    expect((await recover(false)).lost).to.deep.equal([]);
+    expect([...(await recover(false)).lost]).to.deep.equal([]);
     expect(await scene.differences(new Set())).to.deep.equal([]);
     await scene.undoAll();
     expect(scene.stores().get(storeFileName(5))).to.equal(healthy(3).toString('hex'));

@@ -70,11 +70,11 @@ describe('what lies behind the mark', () => {
     });
 
   /** Of an index everybody says what it is to them: it is not copied, and missing it is no work. */
-  function placesOf(found: readonly Place[]): string[] {
-    return found
+  function placesOf(found: Iterable<Place>): string[] {
+    return [...found]
       .filter(({ code }) => !code.startsWith('index_'))
       .map(({ code, path, position, bytes, lost }) => {
-        const ranges = lost.map(({ from, to }) => `${from} to before ${to}`).join(', ');
+        const ranges = [...lost].map(({ from, to }) => `${from} to before ${to}`).join(', ');
         return `${code} ${basename(path)} ${position ?? ''} ${bytes ?? ''} ${ranges}`;
       })
       .sort();
@@ -98,11 +98,11 @@ describe('what lies behind the mark', () => {
     expect(placesOf(preview.repairs), 'dry run').to.deep.equal(answer);
     expect(placesOf(copied.repairs), '--out').to.deep.equal(answer);
     const phrases = ({ repairs }: RecoverReport): string[] =>
-      repairs.filter(({ code }) => code === 'torn_tail').map(({ repair }) => repair);
+      [...repairs].filter(({ code }) => code === 'torn_tail').map(({ repair }) => repair);
     expect([phrases(preview), phrases(copied)]).to.deep.equal([phrases(done), phrases(done)]);
     for (const phrase of phrases(done))
-      expect(verified.findings.filter(({ message }) => message.includes(phrase))).to.have.length(1);
-    expect([verified.lost, preview.lost, copied.lost]).to.deep.equal([done.lost, done.lost, done.lost]);
+      expect([...verified.findings].filter(({ message }) => message.includes(phrase))).to.have.length(1);
+    for (const each of [verified, preview, copied]) expect([...each.lost]).to.deep.equal([...done.lost]);
     expect(storesOf(snapshotOf(join(outDirectory, 't')))).to.deep.equal(scene.stores());
     expect(await scene.differences(lostOffsets(done))).to.deep.equal([]);
     return answer;

@@ -91,8 +91,8 @@ describe('recover, undo and purge, cut off from power anywhere', () => {
     const differences = await scene.differences(new Set(scenario.lost), disk);
     expect(differences.filter((text) => text !== '11: invented')).to.deep.equal([]);
     const { findings } = await verifyTopic(contextOn(disk), { quick: false, onBytes: () => undefined });
-    expect(findings.filter(({ severity }) => severity === 'error')).to.deep.equal([]);
-    expect((await recover(disk)).repairs).to.deep.equal([]);
+    expect([...findings].filter(({ severity }) => severity === 'error')).to.deep.equal([]);
+    expect([...(await recover(disk)).repairs]).to.deep.equal([]);
   }
 
   for (const scenario of [...SCENARIOS, ...RENAMES]) {

@@ -175,11 +175,11 @@ describeWith(['strace'], 'a disk that fails while verify and recover read', () =
           '--json',
         ]);
         const report = JSON.parse(stdout.toString()) as { findings: { code: string; message: string }[] };
-        const found = report.findings.filter(({ code }) => code === 'io_error');
+        const found = [...report.findings].filter(({ code }) => code === 'io_error');
         expect(found.length, stderr + stdout.toString()).to.be.greaterThan(0);
         expect(found[0]!.message).to.include(errno);
         // The flipped bit stands in the store: where that cannot be read nothing is damaged for all that is known.
-        const others = report.findings.map(({ code }) => code).filter((code) => code !== 'io_error');
+        const others = [...report.findings].map(({ code }) => code).filter((code) => code !== 'io_error');
         expect(others).to.deep.equal(name === SEALED ? [] : ['bad_checksum']);
         expect(status).to.equal(others.length > 0 ? 3 : 1);
         expect(snapshotOf(topic)).to.deep.equal(before);
@@ -206,7 +206,7 @@ describeWith(['strace'], 'a disk that fails while verify and recover read', () =
     expect(salvaged.status, salvaged.stderr).to.equal(4);
     const report = JSON.parse(salvaged.stdout.toString()) as { lost: unknown; repairs: { code: string }[] };
     expect(report.lost).to.deep.equal([{ from: 6, to: 12 }]);
-    expect(report.repairs[0]!.code).to.equal('io_error');
+    expect([...report.repairs][0]!.code).to.equal('io_error');
   });
 
   it('copies anew with --out where a Ctrl-C ended it, and shows no topic until it is done', async () => {

@@ -162,7 +162,7 @@ describe('recover --out, ended anywhere', () => {
           quick: false,
           onBytes: () => undefined,
         });
-        const errors = findings.filter(({ severity }) => severity === 'error');
+        const errors = [...findings].filter(({ severity }) => severity === 'error');
         expect(errors).to.deep.equal([]);
         expect(nextOffset).to.equal(10);
       },

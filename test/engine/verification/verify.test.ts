@@ -21,10 +21,11 @@ import {
   INDEX_ENTRY_BYTES,
 } from '../../../src/engine/format/index-entry.ts';
 import { NodeFileSystem } from '../../../src/engine/io/node-file-system.ts';
+import type { Finding, OffsetRange } from '../../../src/engine/verification/findings.ts';
 import { verifyTopic, type VerifyReport } from '../../../src/engine/verification/verify.ts';
 import { PARALLEL_MIN_BYTES } from '../../../src/engine/limits.ts';
 import { recoverTopic } from '../../../src/engine/recovery/recover.ts';
-import { verifyText } from '../../../src/cli/views/verify-view.ts';
+import { verifyLines } from '../../../src/cli/views/verify-view.ts';
 import { Sandbox, type Outcome } from '../../cli/fastqueue.ts';
 import { verifyBesideWriters } from '../../support/live-verification.ts';
 import { ScratchTopic } from '../../support/scratch-topic.ts';
@@ -46,12 +47,12 @@ describe('verify', () => {
   const verify = (quick = false): Promise<VerifyReport> =>
     verifyTopic(scratch.context(), { quick, onBytes: () => undefined });
 
-  const codes = (report: VerifyReport): string[] => report.findings.map(({ code }) => code);
+  const codes = (report: VerifyReport): string[] => [...report.findings].map(({ code }) => code);
 
   it('finds nothing in a sound log, and counts all of it', async () => {
     const { segments, findings, lost } = await verify();
-    expect(findings).to.deep.equal([]);
-    expect(lost).to.deep.equal([]);
+    expect([...findings]).to.deep.equal([]);
+    expect([...lost]).to.deep.equal([]);
     expect(segments.reduce((sum, { records }) => sum + (records ?? 0), 0)).to.equal(40);
     expect(segments.length).to.be.greaterThan(2);
   });
@@ -112,7 +113,7 @@ describe('verify', () => {
       damage();
       const report = await verify();
       expect(codes(report)).to.deep.equal([code]);
-      expect(report.findings[0]!.severity).to.equal('note');
+      expect([...report.findings][0]!.severity).to.equal('note');
     });
   }
 
@@ -121,7 +122,7 @@ describe('verify', () => {
     writeFileSync(scratch.path(second!), '');
     const one = await verify();
     const range = `${Number.parseInt(second!, 10)} to before ${Number.parseInt(third!, 10)}`;
-    expect(one.findings.map(({ code, path, message }) => [code, path, message])).to.deep.equal([
+    expect([...one.findings].map(({ code, path, message }) => [code, path, message])).to.deep.equal([
       [
         'missing_segment',
         scratch.path(second!),
@@ -130,12 +131,14 @@ describe('verify', () => {
     ]);
     writeFileSync(scratch.path(first!), '');
     const two = await verify();
-    expect(two.findings.map(({ code, path }) => [code, path])).to.deep.equal([
+    expect([...two.findings].map(({ code, path }) => [code, path])).to.deep.equal([
       ['missing_segment', scratch.path(first!)],
       ['leftover', scratch.path(second!)],
     ]);
-    expect(two.lost).to.deep.equal([{ from: 0, to: Number.parseInt(third!, 10) }]);
-    expect(two.findings[1]!.message).to.equal('This store is empty: what it held is among what is missing.');
+    expect([...two.lost]).to.deep.equal([{ from: 0, to: Number.parseInt(third!, 10) }]);
+    expect([...two.findings][1]!.message).to.equal(
+      'This store is empty: what it held is among what is missing.',
+    );
   });
 
   it('takes the empty store that a writer is about to go on in for no leftover', async () => {
@@ -143,7 +146,7 @@ describe('verify', () => {
     const ahead = scratch.path(storeFileName(topic.expectedNextOffset));
     writeFileSync(ahead, '');
     const still = await verify();
-    expect(still.findings.map(({ code, path }) => [code, path])).to.deep.equal([['leftover', ahead]]);
+    expect([...still.findings].map(({ code, path }) => [code, path])).to.deep.equal([['leftover', ahead]]);
     const [moving] = await Promise.all([verify(), delay(30).then(() => topic.append([Buffer.from('one')]))]);
     expect(codes(moving)).to.deep.equal([]);
     await topic.close();
@@ -158,9 +161,9 @@ describe('verify', () => {
     const report = await verify();
     expect(codes(report)).to.deep.equal(['bad_checksum', 'missing_segment']);
     const options = { dryRun: false, tryBitFlip: false, lockTimeoutMs: 1000 };
-    expect((await recoverTopic(scratch.context(), options)).lost).to.deep.equal(report.lost);
+    expect([...(await recoverTopic(scratch.context(), options)).lost]).to.deep.equal([...report.lost]);
     expect(codes(await verify())).to.deep.equal([]);
-    expect((await recoverTopic(scratch.context(), options)).repairs).to.deep.equal([]);
+    expect([...(await recoverTopic(scratch.context(), options)).repairs]).to.deep.equal([]);
   });
 
   it('notes every store that lies behind a stale mark', async () => {
@@ -170,7 +173,7 @@ describe('verify', () => {
     const stale = { ...mark, baseOffset: 0, nextOffset: Number.parseInt(second!, 10), position: bytes };
     writeFileSync(scratch.path('high-watermark'), encodeHighWatermark(stale));
     const { findings } = await verify();
-    expect(findings.map(({ code, path }) => `${code} ${path}`)).to.deep.equal(
+    expect([...findings].map(({ code, path }) => `${code} ${path}`)).to.deep.equal(
       [second!, ...rest].map((name) => `torn_tail ${scratch.path(name)}`),
     );
   });
@@ -209,7 +212,7 @@ describe('verify', () => {
     it(`finds ${what}, and names the command to run`, async () => {
       damage();
       const report = await verify();
-      const error = report.findings.find((finding) => finding.code === code);
+      const error = [...report.findings].find((finding) => finding.code === code);
       expect(error?.severity, codes(report).join()).to.equal('error');
       expect(error?.command).to.equal('fastqueue recover t --dry-run');
     });
@@ -250,7 +253,7 @@ describe('verify', () => {
       onBytes: () => undefined,
     });
     expect(codes(report)).to.deep.equal(['io_error']);
-    expect(report.lost).to.deep.equal([]);
+    expect([...report.lost]).to.deep.equal([]);
   });
 
   describe('keeps the damage that it has listed', () => {
@@ -264,7 +267,7 @@ describe('verify', () => {
       writeFileSync(damaged, bytes);
       found = await verify();
       expect(codes(found)).to.deep.equal(['bad_checksum']);
-      expect(found.lost).to.have.lengthOf(1);
+      expect([...found.lost]).to.have.lengthOf(1);
     });
 
     /** What verify says where the disk gives up no byte of a store any more once it was opened so often. */
@@ -291,11 +294,11 @@ describe('verify', () => {
     it('where another store cannot be read, and names that store once', async () => {
       const other = scratch.path(`${FIRST}.store`);
       const report = await verifyFailing(other, 0);
-      expect(report.findings.map(({ code, path }) => [code, path])).to.deep.equal([
+      expect([...report.findings].map(({ code, path }) => [code, path])).to.deep.equal([
         ['io_error', other],
         ['bad_checksum', damaged],
       ]);
-      expect(report.lost).to.deep.equal(found.lost);
+      expect([...report.lost]).to.deep.equal([...found.lost]);
       expect(report.nextOffset).to.equal(found.nextOffset);
     });
 
@@ -306,7 +309,7 @@ describe('verify', () => {
       for (let sound = 1; sound < opens; sound++) {
         const report = await verifyFailing(damaged, sound);
         expect(codes(report), `after ${sound} of ${opens}`).to.have.members(['io_error', 'bad_checksum']);
-        expect(report.lost).to.deep.equal(found.lost);
+        expect([...report.lost]).to.deep.equal([...found.lost]);
       }
     });
   });
@@ -340,8 +343,8 @@ describe('verify', () => {
       return verifyTopic(context, { quick, onBytes: () => undefined });
     }
 
-    const withoutDiskErrors = ({ findings }: VerifyReport): VerifyReport['findings'] =>
-      findings.filter(({ code }) => code !== 'io_error');
+    const withoutDiskErrors = ({ findings }: VerifyReport): Finding[] =>
+      [...findings].filter(({ code }) => code !== 'io_error');
 
     const DAMAGES: Readonly<Record<string, (path: string) => void>> = {
       'a frame that does not check out': (path) => {
@@ -378,12 +381,14 @@ describe('verify', () => {
               const found = withoutDiskErrors(report);
               // Where the end of a store is looked for without an index, more of it is read than its end.
               if (quick) expect(found, title).to.deep.include.members([...expected.findings]);
-              else expect(found, title).to.deep.equal(expected.findings);
+              else expect(found, title).to.deep.equal([...expected.findings]);
               expect(report.segments.length, title).to.equal(expected.segments.length);
               if (!quick) expect(report.segments, title).to.deep.equal(expected.segments);
-              expect(report.lost, title).to.deep.equal(expected.lost);
+              expect([...report.lost], title).to.deep.equal([...expected.lost]);
               expect(report.nextOffset, title).to.equal(expected.nextOffset);
-              const named = report.findings.filter(({ code }) => code === 'io_error').map(({ path }) => path);
+              const named = [...report.findings]
+                .filter(({ code }) => code === 'io_error')
+                .map(({ path }) => path);
               if (quick) expect(named, title).to.include(scratch.path(`${FIRST}.index`));
               else
                 expect(named.sort(), title).to.deep.equal(
@@ -401,7 +406,7 @@ describe('verify', () => {
     });
 
     it('names no index that is a file and can be read', async () => {
-      expect((await verifyRefused(Infinity)).findings).to.deep.equal([]);
+      expect([...(await verifyRefused(Infinity)).findings]).to.deep.equal([]);
     });
   });
 
@@ -416,7 +421,7 @@ describe('verify', () => {
       quick: false,
       onBytes: () => undefined,
     });
-    expect(findings.map(({ code, path }) => [code, path])).to.deep.equal([
+    expect([...findings].map(({ code, path }) => [code, path])).to.deep.equal([
       ['io_error', scratch.path(`${FIRST}.index`)],
     ]);
   });
@@ -439,8 +444,8 @@ describe('verify', () => {
       return entries;
     });
     const { findings } = await verify();
-    expect(findings.map(({ code }) => code)).to.deep.equal(['index_contradicts']);
-    expect(findings[0]!.message).to.match(/^1 of \d+ index entries name no frame/);
+    expect([...findings].map(({ code }) => code)).to.deep.equal(['index_contradicts']);
+    expect([...findings][0]!.message).to.match(/^1 of \d+ index entries name no frame/);
   });
 
   it('finds nothing wrong with an index that has fewer entries than the settings say', async () => {
@@ -476,16 +481,18 @@ describe('verify, on several threads', () => {
     scratch.remove();
   });
 
-  async function verifyWith(jobs: number | undefined): Promise<{ report: VerifyReport; bytes: number }> {
+  async function verifyWith(jobs: number | undefined): Promise<{ report: Written; bytes: number }> {
     let bytes = 0;
     const onBytes = (count: number): void => void (bytes += count);
     const report = await verifyTopic(scratch.context(), { quick: false, onBytes, jobs });
-    return { report, bytes };
+    return { report: { ...report, findings: [...report.findings], lost: [...report.lost] }, bytes };
   }
+
+  type Written = Omit<VerifyReport, 'findings' | 'lost'> & { findings: Finding[]; lost: OffsetRange[] };
 
   it('says of a damaged log, in order, what one thread says', async () => {
     const one = await verifyWith(undefined);
-    expect(one.report.findings.map(({ code }) => code)).to.deep.equal([
+    expect([...one.report.findings].map(({ code }) => code)).to.deep.equal([
       'bad_checksum',
       'bad_checksum',
       'missing_segment',
@@ -495,8 +502,11 @@ describe('verify, on several threads', () => {
   });
 
   it('plans the same recovery', async () => {
-    const plan = (jobs: number | undefined): Promise<unknown> =>
-      recoverTopic(scratch.context(), { dryRun: true, tryBitFlip: false, lockTimeoutMs: 1000, jobs });
+    const plan = async (jobs: number | undefined): Promise<unknown> => {
+      const options = { dryRun: true, tryBitFlip: false, lockTimeoutMs: 1000, jobs };
+      const { repairs, lost, ...report } = await recoverTopic(scratch.context(), options);
+      return { ...report, repairs: [...repairs], lost: [...lost] };
+    };
     expect(await plan(2)).to.deep.equal(await plan(undefined));
   });
 
@@ -521,10 +531,10 @@ describe('verify, on several threads', () => {
     mkdirSync(path);
     const { report } = await verifyWith(2);
     const [unreadable, others] = [true, false].map((isThat) =>
-      report.findings.filter(({ code }) => (code === 'io_error') === isThat),
+      [...report.findings].filter(({ code }) => (code === 'io_error') === isThat),
     );
     expect(unreadable?.map((finding) => finding.path)).to.deep.equal([path]);
-    expect(others).to.deep.equal(before.findings.filter((finding) => finding.path !== path));
+    expect(others).to.deep.equal([...before.findings].filter((finding) => finding.path !== path));
     expect(report.segments).to.deep.equal(before.segments);
   });
 
@@ -533,7 +543,9 @@ describe('verify, on several threads', () => {
     rmSync(path);
     mkdirSync(path);
     const { report } = await verifyWith(2);
-    expect(report.findings.map(({ code, path: where }) => `${code} ${where}`)).to.include(`io_error ${path}`);
+    expect([...report.findings].map(({ code, path: where }) => `${code} ${where}`)).to.include(
+      `io_error ${path}`,
+    );
   });
 });
 
@@ -558,7 +570,7 @@ describe('the table of verify', () => {
         findings: [],
         lost: [],
       };
-      return verifyText(report, { isColoured: false, columns: 100 }).split('\n').slice(1, 3);
+      return [...verifyLines(report, { isColoured: false, columns: 100 })].slice(1, 3);
     };
     for (const baseOffset of [0, 1e6, 1e9, 1e12, segment.baseOffset])
       for (const row of rows(baseOffset)) expect(row.length, row).to.be.at.most(100);
