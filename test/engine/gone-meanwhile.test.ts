@@ -11,21 +11,24 @@ import { readTopicSettings } from '../../src/engine/topic-settings.ts';
 import { FaultyFileSystem } from '../support/faulty-file-system.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 
-/** The real disk, on which files of one name cannot be opened. */
-class UnopenableFileSystem extends FaultyFileSystem {
-  readonly #suffix: string;
-  readonly #errno: string;
-
-  constructor(suffix: string, errno: string) {
-    super();
-    this.#suffix = suffix;
-    this.#errno = errno;
-  }
-
+/** The real disk, on which topic.json goes between a look at it and its opening. */
+class SettingsGoneFileSystem extends FaultyFileSystem {
   override open(path: string, mode: OpenMode): FileHandle {
-    if (path.endsWith(this.#suffix))
-      throw new FastQueueError('io_error', `Could not open ${path}.`, { path, errno: this.#errno });
+    if (path.endsWith('topic.json'))
+      throw new FastQueueError('io_error', `Could not open ${path}.`, { path, errno: 'ENOENT' });
     return super.open(path, mode);
+  }
+}
+
+/** The real disk, on which stores can be opened, but not be read. */
+class UnreadableFileSystem extends FaultyFileSystem {
+  override open(path: string, mode: OpenMode): FileHandle {
+    const file = super.open(path, mode);
+    if (path.endsWith('.store'))
+      file.read = () => {
+        throw new FastQueueError('io_error', `Could not read ${path}.`, { path, errno: 'EIO' });
+      };
+    return file;
   }
 }
 
@@ -69,7 +72,7 @@ describe('a disk that changes its mind', () => {
   const scratch = ScratchTopic.forEach(3);
 
   it('leaves no file of a reader open that met an error where it looked for its place', async () => {
-    const fileSystem = new UnopenableFileSystem('.index', 'EIO');
+    const fileSystem = new UnreadableFileSystem();
     const topic = await scratch.dataDirectory(fileSystem).openTopic(TOPIC, { mode: 'read' });
     const reader = await topic.openReader({ from: 2 });
     expect(() => reader.skim({ maxBytes: 1, maxRecords: 1, untilOffset: 3 })).to.throw(FastQueueError);
@@ -91,7 +94,7 @@ describe('a disk that changes its mind', () => {
   });
 
   it('has no settings where topic.json went between a look at it and its opening', () => {
-    const context = scratch.context(new UnopenableFileSystem('topic.json', 'ENOENT'));
+    const context = scratch.context(new SettingsGoneFileSystem());
     expect(readTopicSettings(context)).to.equal(undefined);
   });
 
