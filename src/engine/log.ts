@@ -228,7 +228,7 @@ export class Log {
     let status = mark.generation === this.#mark?.generation ? this.#segment?.statusIfStillNamed() : undefined;
     if (status === undefined || this.#segment?.baseOffset !== mark.baseOffset) {
       await this.#openSegment(hold, mark);
-      // What a process that died has written there (a roll, a cut) a power cut would take back from under what is appended now.
+      // What a process that died has written there (a roll, a cut) a power cut would take back from under what comes now.
       await this.#markSync.repeat(hold.markFile, mark);
       status = this.#activeSegment.store.status();
     } else if (mark.position !== this.#mark?.position) {

@@ -391,9 +391,9 @@ function standingsIfKnown(context: TopicContext, manifest: RecoverManifest): Sta
 }
 
 /**
- * Puts back what a killed run, or its undo, had half replaced, so that nothing of it has to be looked for in quarantine: frames that
- * were being moved would otherwise be found in neither place. Where frames went from one region to another, all of the
- * run is taken back. Stores that were being renamed, or renamed back, get their own names.
+ * Puts back what a killed run, or its undo, had half replaced, so that nothing of it has to be looked for in quarantine:
+ * frames that were being moved would otherwise be found in neither place. Where frames went from one region to another,
+ * all of the run is taken back. Stores that were being renamed, or renamed back, get their own names.
  *
  * @returns the runs whose frames or stores may have been in neither place
  * @throws FastQueueError `damaged` where that would have to be done and the mark is unsound
