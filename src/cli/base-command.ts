@@ -129,8 +129,12 @@ export abstract class BaseCommand extends Command implements CommandPlace {
 
   /** Writes results of many lines. */
   protected async printLines(lines: Iterable<string>): Promise<void> {
-    await writePieces(stdout(), lines, '\n');
+    await writePieces(stdout(), ended(lines));
   }
+}
+
+function* ended(lines: Iterable<string>): Generator<string, void, undefined> {
+  for (const line of lines) yield `${line}\n`;
 }
 
 /** `--data-dir`, which oclif takes from FASTQUEUE_DATA_DIR too, else `$XDG_DATA_HOME/fastqueue` as oclif has it. */

@@ -7,7 +7,7 @@
  * process.stdout, which keeps the buffer until the write has been taken.
  */
 import { fstatSync, writeSync } from 'node:fs';
-import { errnoOf, fromSystemError } from '../engine/index.ts';
+import { errnoOf, fromSystemError, gathered } from '../engine/index.ts';
 
 const STDOUT = 1;
 
@@ -86,26 +86,12 @@ function isRegularFile(): boolean {
   }
 }
 
-/** Written together. */
-const WRITE_BYTES = 64 * 1024;
-
-/** Writes text that is made piece by piece, each with `end` behind it, and never holds all of it. */
-export async function writePieces(output: Output, pieces: Iterable<string>, end = ''): Promise<void> {
-  // Bytes at once: strings that are put together keep all the parts that they were made of.
-  const buffer = Buffer.allocUnsafe(WRITE_BYTES);
-  let filledBytes = 0;
-  for (const piece of pieces) {
-    const text = piece + end;
-    const byteCount = Buffer.byteLength(text);
-    if (filledBytes + byteCount > WRITE_BYTES) {
-      await output.write(buffer.subarray(0, filledBytes));
-      filledBytes = 0;
-      if (output.isClosed) return;
-    }
-    if (byteCount > WRITE_BYTES) await output.write(text);
-    else filledBytes += buffer.write(text, filledBytes);
+/** Writes text that is made piece by piece, and never holds all of it. */
+export async function writePieces(output: Output, pieces: Iterable<string>): Promise<void> {
+  for (const bytes of gathered(pieces)) {
+    if (output.isClosed) return;
+    await output.write(bytes);
   }
-  await output.write(buffer.subarray(0, filledBytes));
 }
 
 let standardOutput: Output | undefined;

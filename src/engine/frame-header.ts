@@ -1,5 +1,11 @@
-/** The header of one frame, read from a store by itself. Judges nothing. */
-import { decodeFrameHeader, FRAME_HEADER_BYTES, type FrameHeader } from './format/frame.ts';
+/** The header of one frame and what it stands for, read from a store by itself. Judges nothing. */
+import {
+  decodeFrameHeader,
+  decodeGapPayload,
+  FRAME_HEADER_BYTES,
+  FRAME_KIND,
+  type FrameHeader,
+} from './format/frame.ts';
 import type { FileHandle } from './io/file-system.ts';
 
 /** Where a header is expected, and how far the store may be looked at; without an end, to its own. */
@@ -20,4 +26,19 @@ export function headerBytesAt(file: FileHandle, place: HeaderPlace): Buffer | un
 export function headerAt(file: FileHandle, place: HeaderPlace): FrameHeader | undefined {
   const bytes = headerBytesAt(file, place);
   return bytes === undefined ? undefined : decodeFrameHeader(bytes, 0);
+}
+
+/** Of a gap's payload, all that can mean something. */
+const GAP_HEAD_BYTES = 9;
+
+/** How many offsets the frame stands for; undefined where it is a gap that says none. */
+export function offsetCountAt(
+  file: FileHandle,
+  { position, header }: { position: number; header: FrameHeader },
+): number | undefined {
+  if (header.kind === FRAME_KIND.record) return 1;
+  if (header.kind === FRAME_KIND.control) return 0;
+  const head = Buffer.alloc(Math.min(GAP_HEAD_BYTES, header.payloadBytes));
+  if (file.read(head, position + FRAME_HEADER_BYTES) < head.length) return undefined;
+  return decodeGapPayload(head, header.payloadBytes)?.count;
 }

@@ -87,7 +87,7 @@ export { topicReport, type TopicReport } from './topic-report.ts';
 export type { GapEntry, RecordEntry, RecordsOptions, Topic, TopicStatus } from './topic.ts';
 export { checkTopicSettings as parseTopicSettings, parseVariable } from './topic-settings.ts';
 export type { Finding, FindingCode, OffsetRange as FindingOffsets } from './verification/findings.ts';
-export { jsonPieces } from './json-pieces.ts';
+export { gathered, jsonPieces } from './text-pieces.ts';
 export { storeBytesOf } from './segment-list.ts';
 export { mapped, some, type Sequence } from './sequence.ts';
 export { verifyTopic, type SegmentReport, type VerifyReport } from './verification/verify.ts';

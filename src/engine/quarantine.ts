@@ -9,8 +9,8 @@
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import type { FileHandle } from './io/file-system.ts';
-import { copyBytes, writePieces } from './io/write-whole.ts';
-import { jsonPieces } from './json-pieces.ts';
+import { copyBytes, writeWhole } from './io/write-whole.ts';
+import { gathered, jsonPieces } from './text-pieces.ts';
 import { quarantinePath, type TopicContext } from './topic-directory.ts';
 import { FastQueueError } from './errors.ts';
 
@@ -120,7 +120,11 @@ export class QuarantineRun {
     };
     const { fileSystem, directory } = this.#context;
     await this.writeFile(MANIFEST_FILE, (file) => {
-      writePieces(file, jsonPieces(manifest, '\n'));
+      let position = 0;
+      for (const bytes of gathered(jsonPieces(manifest, '\n'))) {
+        writeWhole(file, bytes, position);
+        position += bytes.length;
+      }
     });
     await fileSystem.syncDirectory(this.#directory);
     await fileSystem.syncDirectory(quarantinePath(this.#context));

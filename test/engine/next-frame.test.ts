@@ -9,7 +9,8 @@ import {
   MAX_RECORD_BYTES,
 } from '../../src/engine/format/frame.ts';
 import type { FileHandle } from '../../src/engine/io/file-system.ts';
-import { findNextFrame, type ChainEnd, type FoundFrame } from '../../src/engine/next-frame.ts';
+import { findNextFrame } from '../../src/engine/next-frame.ts';
+import type { ChainEnd, FoundFrame } from '../../src/engine/rival-chains.ts';
 
 const TIME = 2_000_000_000_000;
 

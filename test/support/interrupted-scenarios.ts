@@ -1,5 +1,7 @@
 /** Damage of a log of three small segments, one kind at a time, and the offsets that are lost to it. */
-import { framePositions } from './recovery-scene.ts';
+import { join } from 'node:path';
+import { ForgetfulFileSystem } from './forgetful-file-system.ts';
+import { framePositions, storesOf, type RecoveryScene } from './recovery-scene.ts';
 
 /** Batches of so many records, one list a segment. */
 export const SCENARIO_LOG: readonly (readonly number[])[] = [
@@ -153,3 +155,18 @@ export const RENAMES: readonly Scenario[] = [
     lost: [1],
   },
 ];
+
+/** A disk in memory with the scene's log, damaged so. */
+export function diskWith(scene: RecoveryScene, scenario: Scenario): ForgetfulFileSystem {
+  const changes = scenario.damage((name) => scene.healthy.get(name) as Buffer);
+  const files = new Map<string, Buffer>();
+  for (const [name, bytes] of Object.entries({ ...Object.fromEntries(scene.healthy), ...changes }))
+    if (bytes !== undefined) files.set(join(scene.directory, name), bytes);
+  return ForgetfulFileSystem.holding(files);
+}
+
+/** The stores of the scene's topic as they are on such a disk. */
+export const storesOnDisk = (scene: RecoveryScene, disk: ForgetfulFileSystem): Map<string, string> =>
+  storesOf(
+    new Map([...disk.files()].map(([path, bytes]) => [path.slice(scene.directory.length + 1), bytes])),
+  );

@@ -95,6 +95,26 @@ export class RecoveryScene {
     await this.remember();
   }
 
+  /**
+   * The same with a clock that is 10 ms later at each look: no two batches have one time, and what fills a place must not
+   * go back in time.
+   *
+   * @param options.payload told the time at the latest look, too
+   */
+  async fillInTime(
+    segments: readonly (readonly number[])[],
+    options: { payload: (offset: number, clock: number) => Buffer },
+  ): Promise<void> {
+    const now = Date.now;
+    let clock = now();
+    Date.now = () => (clock += 10);
+    try {
+      await this.fill(segments, { payload: (offset) => options.payload(offset, clock) });
+    } finally {
+      Date.now = now;
+    }
+  }
+
   async remember(): Promise<void> {
     this.#healthy = snapshotOf(this.directory);
     this.#seen = await this.scratch.everyOffset();

@@ -40,25 +40,3 @@ export function writeWhole(file: FileHandle, bytes: Uint8Array, position: number
     done += byteCount;
   }
 }
-
-const PIECES_BYTES = 64 * 1024;
-
-/** Writes text that is made piece by piece from the first byte of a file on, and never holds all of it. */
-export function writePieces(target: FileHandle, pieces: Iterable<string>): void {
-  const buffer = Buffer.allocUnsafe(PIECES_BYTES);
-  let [position, filledBytes] = [0, 0];
-  const write = (bytes: Uint8Array): void => {
-    writeWhole(target, bytes, position);
-    position += bytes.length;
-  };
-  for (const piece of pieces) {
-    const byteCount = Buffer.byteLength(piece);
-    if (filledBytes + byteCount > PIECES_BYTES) {
-      write(buffer.subarray(0, filledBytes));
-      filledBytes = 0;
-    }
-    if (byteCount > PIECES_BYTES) write(Buffer.from(piece));
-    else filledBytes += buffer.write(piece, filledBytes);
-  }
-  write(buffer.subarray(0, filledBytes));
-}

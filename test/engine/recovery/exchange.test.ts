@@ -241,19 +241,12 @@ describe('a frame of another log inside a damaged record', () => {
 });
 
 describe('frames of different lengths and times, exchanged', () => {
-  const now = Date.now;
   const scene = new RecoveryScene();
 
   before(async () => {
-    let clock = now();
-    Date.now = () => (clock += 10);
-    try {
-      await scene.fill([[1, 1, 1, 1, 1, 1], [2]], {
-        payload: (offset) => Buffer.from(`record ${offset} `.padEnd(40 + ((offset * 7) % 29), '.')),
-      });
-    } finally {
-      Date.now = now;
-    }
+    await scene.fillInTime([[1, 1, 1, 1, 1, 1], [2]], {
+      payload: (offset) => Buffer.from(`record ${offset} `.padEnd(40 + ((offset * 7) % 29), '.')),
+    });
   });
 
   after(() => {

@@ -3,20 +3,21 @@
  * what was not synced, and by one that keeps some of it. Whatever is left can be recovered, and no good record is touched.
  */
 import { expect } from 'chai';
-import { join } from 'node:path';
 import { recoverTopic, undoRecovery, type RecoverReport } from '../../../src/engine/recovery/recover.ts';
 import { listRuns } from '../../../src/engine/recovery/runs.ts';
 import { halfExchanged } from '../../../src/engine/recovery/undo.ts';
 import { verifyTopic } from '../../../src/engine/verification/verify.ts';
 import type { TopicContext } from '../../../src/engine/topic-directory.ts';
 import { endAnywhere, POWER_CUTS, type Work } from '../../support/ended-anywhere.ts';
-import { ForgetfulFileSystem } from '../../support/forgetful-file-system.ts';
+import type { ForgetfulFileSystem } from '../../support/forgetful-file-system.ts';
 import type { Crash } from '../../support/power-loss.ts';
 import {
+  diskWith,
   SCENARIO_LOG,
   scenarioPayload,
   SCENARIOS,
   RENAMES,
+  storesOnDisk,
   type Scenario,
 } from '../../support/interrupted-scenarios.ts';
 import { lostOffsets, RecoveryScene, storesOf } from '../../support/recovery-scene.ts';
@@ -37,23 +38,12 @@ describe('recover and undo, ended at every change of the disk', () => {
     console.log(`        ${runCount} interrupted runs`);
   });
 
-  function damagedDisk(scenario: Scenario): ForgetfulFileSystem {
-    const changes = scenario.damage((name) => scene.healthy.get(name) as Buffer);
-    const files = new Map<string, Buffer>();
-    for (const [name, bytes] of Object.entries({ ...Object.fromEntries(scene.healthy), ...changes }))
-      if (bytes !== undefined) files.set(join(scene.directory, name), bytes);
-    return ForgetfulFileSystem.holding(files);
-  }
-
+  const damagedDisk = (scenario: Scenario): ForgetfulFileSystem => diskWith(scene, scenario);
   const contextOn = (disk: ForgetfulFileSystem): TopicContext => scene.scratch.context(disk);
   const recoverOn = (disk: ForgetfulFileSystem): Promise<RecoverReport> =>
     recoverTopic(contextOn(disk), { dryRun: false, tryBitFlip: false, lockTimeoutMs: 1000 });
 
-  function storesOn(disk: ForgetfulFileSystem): Map<string, string> {
-    return storesOf(
-      new Map([...disk.files()].map(([path, bytes]) => [path.slice(scene.directory.length + 1), bytes])),
-    );
-  }
+  const storesOn = (disk: ForgetfulFileSystem): Map<string, string> => storesOnDisk(scene, disk);
 
   async function expectRecovered(disk: ForgetfulFileSystem, scenario: Scenario): Promise<void> {
     await recoverOn(disk);

@@ -35,22 +35,14 @@ describe('an active store whose frames were moved', () => {
   const outDirectory = join(scene.scratch.directory, 'out');
 
   before(async () => {
-    const now = Date.now;
-    let clock = now();
-    // No two batches of one time: what fills a place must not go back in time.
-    Date.now = () => (clock += 10);
-    try {
-      await scene.fill(
-        [
-          [2, 1],
-          [1, 1, 2],
-          [3, 1, 1],
-        ],
-        { payload: (offset) => Buffer.from(`record ${offset} `.padEnd(lengthOf(offset), '.')) },
-      );
-    } finally {
-      Date.now = now;
-    }
+    await scene.fillInTime(
+      [
+        [2, 1],
+        [1, 1, 2],
+        [3, 1, 1],
+      ],
+      { payload: (offset) => Buffer.from(`record ${offset} `.padEnd(lengthOf(offset), '.')) },
+    );
   });
 
   after(() => {

@@ -40,21 +40,14 @@ describe('what lies behind the mark', () => {
   const outDirectory = join(scene.scratch.directory, 'out');
 
   before(async () => {
-    const now = Date.now;
-    let clock = now();
-    Date.now = () => (clock += 10);
-    try {
-      await scene.fill(
-        [
-          [2, 1],
-          [1, 1, 2],
-          [3, 1, 1, 2, 1],
-        ],
-        { payload: (offset) => Buffer.from(`record ${offset} `.padEnd(90 + offset, '.')) },
-      );
-    } finally {
-      Date.now = now;
-    }
+    await scene.fillInTime(
+      [
+        [2, 1],
+        [1, 1, 2],
+        [3, 1, 1, 2, 1],
+      ],
+      { payload: (offset) => Buffer.from(`record ${offset} `.padEnd(90 + offset, '.')) },
+    );
   });
 
   after(() => {

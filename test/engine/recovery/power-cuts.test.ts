@@ -4,7 +4,6 @@
  * took out can be put back.
  */
 import { expect } from 'chai';
-import { join } from 'node:path';
 import { compactTopic } from '../../../src/engine/compaction/compact.ts';
 import {
   purgeRecovery,
@@ -16,15 +15,17 @@ import { listRuns } from '../../../src/engine/recovery/runs.ts';
 import type { TopicContext } from '../../../src/engine/topic-directory.ts';
 import { verifyTopic } from '../../../src/engine/verification/verify.ts';
 import { endAnywhere, POWER_CUTS } from '../../support/ended-anywhere.ts';
-import { ForgetfulFileSystem } from '../../support/forgetful-file-system.ts';
+import type { ForgetfulFileSystem } from '../../support/forgetful-file-system.ts';
 import {
+  diskWith,
   RENAMES,
   SCENARIO_LOG,
   scenarioPayload,
   SCENARIOS,
+  storesOnDisk,
   type Scenario,
 } from '../../support/interrupted-scenarios.ts';
-import { RecoveryScene, storesOf } from '../../support/recovery-scene.ts';
+import { RecoveryScene } from '../../support/recovery-scene.ts';
 
 describe('recover, undo and purge, cut off from power anywhere', () => {
   const scene = new RecoveryScene();
@@ -39,14 +40,7 @@ describe('recover, undo and purge, cut off from power anywhere', () => {
     console.log(`        ${endCount} ends`);
   });
 
-  function damagedDisk(scenario: Scenario): ForgetfulFileSystem {
-    const changes = scenario.damage((name) => scene.healthy.get(name) as Buffer);
-    const files = new Map<string, Buffer>();
-    for (const [name, bytes] of Object.entries({ ...Object.fromEntries(scene.healthy), ...changes }))
-      if (bytes !== undefined) files.set(join(scene.directory, name), bytes);
-    return ForgetfulFileSystem.holding(files);
-  }
-
+  const damagedDisk = (scenario: Scenario): ForgetfulFileSystem => diskWith(scene, scenario);
   const contextOn = (disk: ForgetfulFileSystem): TopicContext => scene.scratch.context(disk);
   const recover = (disk: ForgetfulFileSystem): Promise<RecoverReport> =>
     recoverTopic(contextOn(disk), { dryRun: false, tryBitFlip: false, lockTimeoutMs: 1000 });
@@ -67,10 +61,7 @@ describe('recover, undo and purge, cut off from power anywhere', () => {
     return disk;
   };
 
-  const storesOn = (disk: ForgetfulFileSystem): Map<string, string> =>
-    storesOf(
-      new Map([...disk.files()].map(([path, bytes]) => [path.slice(scene.directory.length + 1), bytes])),
-    );
+  const storesOn = (disk: ForgetfulFileSystem): Map<string, string> => storesOnDisk(scene, disk);
 
   /** A record that was acknowledged is there after a power cut, once what it cut off was recovered. */
   async function append(disk: ForgetfulFileSystem): Promise<void> {

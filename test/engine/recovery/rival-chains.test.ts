@@ -29,23 +29,16 @@ describe('chains of good frames that contradict one another', () => {
   const scene = new RecoveryScene();
 
   before(async () => {
-    const now = Date.now;
-    let clock = now();
-    Date.now = () => (clock += 10);
-    try {
-      await scene.fill([[2], [10, 10, 10], [10, 10, 10]], {
-        payload: (offset) => {
-          // Of the same time as the record itself; of a later time than any.
-          if (offset === 20) return storeOf(10, 13, clock + 10);
-          if (offset === 25) return storeOf(26, 29, LATER);
-          if (offset === 30) return storeOf(29, 31, LATER);
-          if (offset === 59) return storeOf(60, 63, clock + 10);
-          return Buffer.from(`record ${offset} `.padEnd(40 + ((offset * 7) % 29), '.'));
-        },
-      });
-    } finally {
-      Date.now = now;
-    }
+    await scene.fillInTime([[2], [10, 10, 10], [10, 10, 10]], {
+      payload: (offset, clock) => {
+        // Of the same time as the record itself; of a later time than any.
+        if (offset === 20) return storeOf(10, 13, clock + 10);
+        if (offset === 25) return storeOf(26, 29, LATER);
+        if (offset === 30) return storeOf(29, 31, LATER);
+        if (offset === 59) return storeOf(60, 63, clock + 10);
+        return Buffer.from(`record ${offset} `.padEnd(40 + ((offset * 7) % 29), '.'));
+      },
+    });
   });
 
   after(() => {
