@@ -26,6 +26,7 @@ import {
 import { refuseHalfRecovered } from '../recovery/undo.ts';
 import { listSegments } from '../segment-list.ts';
 import type { TopicSettings } from '../settings.ts';
+import type { LockHold } from '../topic-lock.ts';
 import { PassedPlaces } from '../passed-places.ts';
 import { offsetAtTime } from '../time-lookup.ts';
 import type { TopicContext } from '../topic-directory.ts';
@@ -173,8 +174,7 @@ class Compaction {
   }
 
   #drop(): Promise<{ dropped: RetentionReport; leftovers: Leftover[] }> {
-    return withMaintenanceLock(this.#context, this.#options.lockTimeoutMs, async (hold, mark) => {
-      refuseHalfRecovered(this.#context);
+    return this.#locked(async (hold, mark) => {
       const leftovers = listLeftovers(this.#context, mark);
       const { report } = await applyRetention(this.#context, hold, mark, this.#retention(mark));
       await removeLeftovers(this.#context, hold, leftovers);
@@ -248,10 +248,9 @@ class Compaction {
     const prepared = await prepareStore(this.#context, segments, this.#prepareOptions());
     if (prepared === undefined) return undefined;
     try {
-      const mark = await withMaintenanceLock(this.#context, this.#options.lockTimeoutMs, (hold, now) => {
-        refuseHalfRecovered(this.#context);
-        return switchStore(this.#context, hold, { mark: now, generation, segments, prepared });
-      });
+      const mark = await this.#locked((hold, now) =>
+        switchStore(this.#context, hold, { mark: now, generation, segments, prepared }),
+      );
       if (mark !== undefined) this.#rewrites.push(reportOf(rewrite, prepared.storeBytes));
       return mark?.generation;
     } finally {
@@ -267,7 +266,7 @@ class Compaction {
         if (index === undefined) return undefined;
         prepared.push(index);
       }
-      const mark = await withMaintenanceLock(this.#context, this.#options.lockTimeoutMs, (hold, now) =>
+      const mark = await this.#locked((hold, now) =>
         switchIndexes(this.#context, hold, { mark: now, generation, segments, prepared }),
       );
       if (mark !== undefined) for (const { baseOffset } of segments) this.#reindexed.add(baseOffset);
@@ -275,6 +274,14 @@ class Compaction {
     } finally {
       for (const each of prepared) each.close();
     }
+  }
+
+  /** Nothing is changed beside a recovery that was interrupted. */
+  #locked<T>(use: (hold: LockHold, mark: HighWatermark) => Promise<T>): Promise<T> {
+    return withMaintenanceLock(this.#context, this.#options.lockTimeoutMs, (hold, mark) => {
+      refuseHalfRecovered(this.#context);
+      return use(hold, mark);
+    });
   }
 
   #prepareOptions(): PrepareOptions {
