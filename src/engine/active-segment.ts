@@ -5,7 +5,7 @@
 import { commandLine } from './command-line.ts';
 import { FastQueueError } from './errors.ts';
 import { headerAt } from './frame-header.ts';
-import { isSameFile, type FileHandle, type FileStatus } from './io/file-system.ts';
+import type { FileHandle } from './io/file-system.ts';
 import { IndexWriter } from './offset-index.ts';
 import { storePath, type TopicContext } from './topic-directory.ts';
 
@@ -13,22 +13,19 @@ export class ActiveSegment {
   readonly baseOffset: number;
   readonly store: FileHandle;
   readonly index: IndexWriter;
-  readonly #context: TopicContext;
-  /** Of the file that `store` is: a descriptor stays with its file, whatever becomes of the name. */
-  readonly #identity: FileStatus;
   /** Timestamp of the first frame; undefined while there is none. */
   #firstTimestamp: number | undefined;
 
-  private constructor(
-    context: TopicContext,
-    parts: { baseOffset: number; store: FileHandle; index: IndexWriter; firstTimestamp: number | undefined },
-  ) {
-    this.#context = context;
+  private constructor(parts: {
+    baseOffset: number;
+    store: FileHandle;
+    index: IndexWriter;
+    firstTimestamp: number | undefined;
+  }) {
     this.baseOffset = parts.baseOffset;
     this.store = parts.store;
     this.index = parts.index;
     this.#firstTimestamp = parts.firstTimestamp;
-    this.#identity = parts.store.status();
   }
 
   /**
@@ -54,7 +51,7 @@ export class ActiveSegment {
     const store = context.fileSystem.open(path, 'update');
     try {
       await prove(store);
-      return new ActiveSegment(context, {
+      return new ActiveSegment({
         baseOffset: segment.baseOffset,
         store,
         index: IndexWriter.open(context, { ...segment, storeBytes: store.status().sizeBytes }),
@@ -79,7 +76,7 @@ export class ActiveSegment {
     try {
       await context.fileSystem.syncDirectory(context.directory);
       const index = IndexWriter.open(context, { ...segment, storeBytes: 0 });
-      return new ActiveSegment(context, { ...segment, store, index, firstTimestamp: undefined });
+      return new ActiveSegment({ ...segment, store, index, firstTimestamp: undefined });
     } catch (error) {
       store.close();
       throw error;
@@ -93,12 +90,6 @@ export class ActiveSegment {
   /** Tells the segment what the first batch was stamped with. Later calls change nothing. */
   noteTimestamp(timestamp: number): void {
     this.#firstTimestamp ??= timestamp;
-  }
-
-  /** The store's status, or undefined when the file of that name is no longer this one. */
-  statusIfStillNamed(): FileStatus | undefined {
-    const named = this.#context.fileSystem.status(this.store.path);
-    return isSameFile(named, this.#identity) ? named : undefined;
   }
 
   close(): void {

@@ -33,8 +33,8 @@ export const DEFAULT_MERGE_BELOW_BYTES = 64 * 1024 * 1024;
 /** How long a command waits for the lock of a topic. */
 export const DEFAULT_LOCK_TIMEOUT_MS = 10_000;
 
-/** Framed bytes of one batch of `produce`: large enough that the disk, not the sync, is the limit. */
-export const DEFAULT_BATCH_BYTES = 1024 * 1024;
+/** Framed bytes of one batch of `produce`: large enough that the disk, not the sync, is the limit (docs/PERFORMANCE.md). */
+export const DEFAULT_BATCH_BYTES = 4 * 1024 * 1024;
 
 /** Largest record that `produce` takes unless it is told otherwise. */
 export const DEFAULT_MAX_RECORD_BYTES = 16 * 1024 * 1024;

@@ -20,12 +20,20 @@ import {
 import { DeferredMarkSync } from './deferred-mark-sync.ts';
 import { syncDirectoriesAbove } from './directory-sync.ts';
 import { FastQueueError } from './errors.ts';
-import type { HighWatermark } from './format/high-watermark.ts';
+import { encodeHighWatermark, type HighWatermark } from './format/high-watermark.ts';
 import { GroupGather } from './group-gather.ts';
 import { KERNEL_ENTRIES, KERNEL_OUTPUT } from './kernel/index.ts';
 import type { Kernel, Region } from './kernel/kernel.ts';
 import { CLOCK_STEP_BACK_MS } from './limits.ts';
-import { isDeleted, isFailed, markUnsound, peekMark, refuseNewer, writeMark } from './mark-file.ts';
+import {
+  isDeleted,
+  isFailed,
+  markUnsound,
+  peekMark,
+  refuseNewer,
+  writeMark,
+  writeMarkBytes,
+} from './mark-file.ts';
 import { monotonicMs } from './monotonic.ts';
 import type { RecordSource } from './record-sources.ts';
 import { cutAfterFailure, settle, syncUnproven } from './settle.ts';
@@ -225,18 +233,19 @@ export class Log {
     if (mark === undefined) throw markUnsound(this.#context);
     refuseNewer(this.#context, mark);
     if (isDeleted(mark)) throw topicNotFound(this.#context);
-    let status = mark.generation === this.#mark?.generation ? this.#segment?.statusIfStillNamed() : undefined;
-    if (status === undefined || this.#segment?.baseOffset !== mark.baseOffset) {
+    let storeBytes =
+      mark.generation === this.#mark?.generation ? this.#segment?.store.sizeIfNamed() : undefined;
+    if (storeBytes === undefined || this.#segment?.baseOffset !== mark.baseOffset) {
       await this.#openSegment(hold, mark);
       // What a process that died has written there (a roll, a cut) a power cut would take back from under what comes now.
       await this.#markSync.repeat(hold.markFile, mark);
-      status = this.#activeSegment.store.status();
+      storeBytes = this.#activeSegment.store.status().sizeBytes;
     } else if (mark.position !== this.#mark?.position) {
       // Another writer has appended, and written its index entries behind those that this one knows.
       this.#activeSegment.index.catchUp(mark.position);
     }
     this.#note(mark);
-    if (status.sizeBytes !== mark.position || isFailed(mark)) await this.#settle(hold, mark);
+    if (storeBytes !== mark.position || isFailed(mark)) await this.#settle(hold, mark);
     const settled = this.#mark as HighWatermark;
     if (this.#markSync.hasFailed) await this.#markSync.repeat(hold.markFile, settled);
     return settled;
@@ -290,31 +299,34 @@ export class Log {
     const mark = this.#mark as HighWatermark;
     const stamp = { firstOffset: mark.nextOffset, timestamp: timestampFor(mark, clock, group[0]?.source) };
     const recordCount = group.reduce((sum, pending) => sum + pending.source.recordCount, 0);
-    const beganMs = monotonicMs();
-    await this.#store(hold, group, stamp);
-    const durationMs = monotonicMs() - beganMs;
-    this.#gather.noteGroup({
-      appendCount: group.length,
-      waitingCount: this.#queue.length,
-      syncMs: durationMs,
-    });
-    this.#moveMark(hold, {
+    const durationMs = await this.#store(hold, group, {
       ...mark,
       nextOffset: mark.nextOffset + recordCount,
       position: mark.position + frameBytes,
       timestamp: stamp.timestamp,
     });
-    this.#options.onBatch({ appendCount: group.length, recordCount, frameBytes, durationMs });
     return () => {
       acknowledgeGroup(this.#context.topic, group, stamp);
+      this.#gather.noteGroup({
+        appendCount: group.length,
+        waitingCount: this.#queue.length,
+        syncMs: durationMs,
+      });
+      this.#options.onBatch({ appendCount: group.length, recordCount, frameBytes, durationMs });
     };
   }
 
-  /** One write, one sync, then the index. When this resolves the frames are durable; nobody can see them yet. */
-  async #store(hold: LockHold, group: readonly PendingAppend[], stamp: Stamp): Promise<void> {
+  /**
+   * One write, one sync, then the index and the mark. When this resolves the frames are durable and everybody can see
+   * them. Returns the milliseconds that write and sync took.
+   */
+  async #store(hold: LockHold, group: readonly PendingAppend[], moved: HighWatermark): Promise<number> {
     const mark = this.#mark as HighWatermark;
+    const stamp = { firstOffset: mark.nextOffset, timestamp: moved.timestamp };
     const segment = this.#activeSegment;
+    const beganMs = monotonicMs();
     let entries: Buffer;
+    let markBytes: Buffer;
     try {
       // No await between framing and what needs the frames: the shared kernel's memory is ours for just this long.
       const { kernel, frames } = this.#frame(group, stamp);
@@ -326,12 +338,16 @@ export class Log {
       );
       // While the disk works.
       entries = this.#indexEntries(kernel, frames, stamp);
+      markBytes = encodeHighWatermark(moved);
       await stored;
     } catch (error) {
       throw await this.#undo(hold, error);
     }
+    const durationMs = monotonicMs() - beganMs;
     segment.noteTimestamp(stamp.timestamp);
     this.#appendIndex(segment, entries);
+    this.#moveMark(hold, moved, markBytes);
+    return durationMs;
   }
 
   /**
@@ -414,9 +430,9 @@ export class Log {
     });
   }
 
-  #moveMark(hold: LockHold, mark: HighWatermark): void {
+  #moveMark(hold: LockHold, mark: HighWatermark, markBytes: Buffer): void {
     try {
-      writeMark(hold.markFile, mark);
+      writeMarkBytes(hold.markFile, markBytes);
     } catch (error) {
       throw markNotWritten(this.#context, error);
     }

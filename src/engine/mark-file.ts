@@ -126,7 +126,12 @@ async function peekPatiently(file: FileHandle): Promise<HighWatermark | undefine
  * @throws FastQueueError with the disk's own code; `io_error` when fewer than 64 bytes were taken
  */
 export function writeMark(file: FileHandle, mark: HighWatermark): void {
-  const written = file.write(encodeHighWatermark(mark), 0);
+  writeMarkBytes(file, encodeHighWatermark(mark));
+}
+
+/** The same for a mark that was encoded ahead. */
+export function writeMarkBytes(file: FileHandle, bytes: Buffer): void {
+  const written = file.write(bytes, 0);
   if (written !== HIGH_WATERMARK_BYTES) {
     throw new FastQueueError(
       'io_error',

@@ -6,7 +6,7 @@
 import { decodeIndexEntry, INDEX_ENTRY_BYTES, type IndexEntry } from './format/index-entry.ts';
 import { FastQueueError } from './errors.ts';
 import { isSound, readFrameAt, type SoundFrame } from './frame-scanner.ts';
-import { isSameFile, type FileHandle } from './io/file-system.ts';
+import type { FileHandle } from './io/file-system.ts';
 import { isDiskError, openIfThere } from './io/open-if-there.ts';
 import { indexPath, type TopicContext } from './topic-directory.ts';
 
@@ -66,7 +66,7 @@ export class IndexWriter {
     try {
       const { fileSystem } = this.#context;
       const path = indexPath(this.#context, this.#baseOffset);
-      if (!isSameFile(fileSystem.status(path), this.#file.status())) {
+      if (this.#file.sizeIfNamed() === undefined) {
         this.close();
         this.#file = fileSystem.open(path, 'create');
       }

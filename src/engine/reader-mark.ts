@@ -4,7 +4,7 @@
  */
 import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
-import { isSameFile, type FileHandle } from './io/file-system.ts';
+import type { FileHandle } from './io/file-system.ts';
 import { openIfThere } from './io/open-if-there.ts';
 import { MARK_REREAD_COUNT } from './limits.ts';
 import { isDeleted, isFailed, openMark, peekMark, readMark } from './mark-file.ts';
@@ -154,7 +154,7 @@ export class ReaderMark {
   }
 
   #isStillNamed(): boolean {
-    return isSameFile(this.#context.fileSystem.status(markPath(this.#context)), this.#file?.status());
+    return this.#file?.sizeIfNamed() !== undefined;
   }
 
   /** The old file has the last word: whoever deletes a topic says so there before another can have its name. */

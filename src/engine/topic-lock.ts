@@ -9,7 +9,7 @@
  * the queue by then, or is released. The descriptor stays open until it has returned, even after the last close.
  */
 import { FastQueueError } from './errors.ts';
-import { isSameFile, type FileHandle, type FileStatus } from './io/file-system.ts';
+import type { FileHandle, FileStatus } from './io/file-system.ts';
 import { openMark } from './mark-file.ts';
 import { holderPath, markPath, topicNotFound, type TopicContext } from './topic-directory.ts';
 
@@ -39,12 +39,9 @@ export class TopicLock {
   static readonly #open = new Map<string, TopicLock>();
 
   readonly #context: TopicContext;
-  readonly #markPath: string;
   readonly #directoryIdentity: string;
   readonly #waiters: Waiter[] = [];
   #markFile: FileHandle;
-  /** Of the file that `#markFile` is: a descriptor stays with its file, whatever becomes of the name. */
-  #markIdentity: FileStatus;
   #references = 0;
   #held = false;
   #waiting = false;
@@ -76,16 +73,14 @@ export class TopicLock {
 
   private constructor(context: TopicContext, directoryIdentity: string) {
     this.#context = context;
-    this.#markPath = markPath(context);
     this.#directoryIdentity = directoryIdentity;
     this.#markFile = openMark(context, 'update');
-    this.#markIdentity = this.#markFile.status();
   }
 
   /** False where this is the lock of a directory that is gone, or of a mark that was replaced. */
   #isOf(context: TopicContext): boolean {
-    const named = context.fileSystem.status(markPath(context));
-    return named === undefined || isSameFile(named, this.#markIdentity);
+    const path = markPath(context);
+    return this.#markFile.sizeIfNamed(path) !== undefined || context.fileSystem.status(path) === undefined;
   }
 
   /** Syncs the mark as it stands, with or without the lock: only stores are synced by the holder alone. */
@@ -254,10 +249,8 @@ export class TopicLock {
 
   /** `replaced`: another file has the mark's name. `moved`: the whole directory is another one, or gone. */
   #standing(): 'current' | 'replaced' | 'moved' {
+    if (this.#markFile.sizeIfNamed() !== undefined) return 'current';
     const { fileSystem, directory } = this.#context;
-    const named = fileSystem.status(this.#markPath);
-    const own = this.#markIdentity;
-    if (isSameFile(named, own)) return 'current';
     const directoryStatus = fileSystem.status(directory);
     if (directoryStatus === undefined || identityOf(directoryStatus) !== this.#directoryIdentity)
       return 'moved';
@@ -269,7 +262,6 @@ export class TopicLock {
     if (this.#syncCount === 0) this.#markFile.close();
     else this.#replaced.push(this.#markFile);
     this.#markFile = reopened;
-    this.#markIdentity = reopened.status();
   }
 
   #closeIfUnused(): void {

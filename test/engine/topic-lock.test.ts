@@ -12,10 +12,9 @@ import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 class BlindFileSystem extends FaultyFileSystem {
   isBlind = false;
 
-  override status(path: string): FileStatus | undefined {
+  override readonly beforeLook = (path: string): void => {
     if (this.isBlind) throw new FastQueueError('io_error', `Could not look at ${path}: EIO.`, { path });
-    return super.status(path);
-  }
+  };
 }
 
 /** The real disk, on which the directory `alias` has the inode of the directory of the topic, as one made later may. */

@@ -29,6 +29,8 @@ export class FaultyFileSystem implements FileSystem {
   mostOpen = 0;
   /** What `freeBytes` answers, where a test says so. */
   freeBytesAnswer: number | undefined;
+  /** Called before a name is looked at. */
+  readonly beforeLook: ((path: string) => void) | undefined;
 
   constructor(fault?: Fault) {
     this.#fault = fault;
@@ -71,6 +73,7 @@ export class FaultyFileSystem implements FileSystem {
   }
 
   status(path: string): FileStatus | undefined {
+    this.beforeLook?.(path);
     return this.#disk.status(path);
   }
 
@@ -164,6 +167,11 @@ class FaultyHandle implements FileHandle {
 
   status(): FileStatus {
     return this.#handle.status();
+  }
+
+  sizeIfNamed(path = this.path): number | undefined {
+    this.#fileSystem.beforeLook?.(path);
+    return this.#handle.sizeIfNamed(path);
   }
 
   close(): void {

@@ -184,7 +184,8 @@ export class ForgetfulFileSystem implements FileSystem {
       }
       this.#tree.sync(node);
     };
-    return new MemoryHandle({ path, node, changing, sync });
+    const isNamed = (name: string): boolean => this.#find(name) === node;
+    return new MemoryHandle({ path, node, changing, sync, isNamed });
   }
 }
 
@@ -212,6 +213,7 @@ interface OpenedNode {
   readonly changing: () => void;
   /** Counts as a change, too. */
   readonly sync: () => void;
+  readonly isNamed: (path: string) => boolean;
 }
 
 class MemoryHandle implements FileHandle {
@@ -252,6 +254,10 @@ class MemoryHandle implements FileHandle {
 
   status(): FileStatus {
     return statusOf(this.#opened.node);
+  }
+
+  sizeIfNamed(path = this.path): number | undefined {
+    return this.#opened.isNamed(path) ? this.#opened.node.bytes.length : undefined;
   }
 
   close(): void {

@@ -45,7 +45,7 @@ export class PreparedFile {
 
   /** True where the file of its name is still this one. */
   isThere(): boolean {
-    return isSameFile(this.#context.fileSystem.status(this.#file.path), this.#file.status());
+    return this.#file.sizeIfNamed() !== undefined;
   }
 
   /** Gives it its name. Durable when the directory is synced. */

@@ -52,6 +52,8 @@ export interface FileHandle {
   /** Cuts the file to `sizeBytes`. Durable only after `sync`. */
   truncate(sizeBytes: number): void;
   status(): FileStatus;
+  /** The file's size while `path`, by default its own, leads to it; undefined once that leads to another file or to none. */
+  sizeIfNamed(path?: string): number | undefined;
   /** Closing twice is allowed and does nothing. */
   close(): void;
   /** Takes an open-file-description lock on the whole file, or returns false at once if somebody else has it. */
