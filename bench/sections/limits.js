@@ -34,6 +34,13 @@ const SPEEDS = {
     as: 'dd',
     bar: '',
   },
+  large: {
+    what: 'dd with blocks as large as batches of produce, 4 MiB',
+    limit: 'dd oflag=dsync',
+    unit: MEGABYTES,
+    as: 'dd',
+    bar: '',
+  },
   pipe: {
     what: 'produce from a pipe',
     limit: 'cat | dd',
@@ -100,6 +107,7 @@ async function measure({ directory, barredRounds: rounds, inputBytes, bin }) {
   const writing = await inTurn(
     {
       dd: { prepare: fresh, run: `dd if=${input.path} of=${other} bs=1M oflag=dsync` },
+      large: { prepare: fresh, run: `dd if=${input.path} of=${other} bs=4M oflag=dsync` },
       copy: { prepare: fresh, run: `'${process.execPath}' '${BARE_COPY}' ${input.path} ${other}` },
       file: { prepare: fresh, run: `${node} produce t ${input.path} -d ${data} --ack none` },
       catDd: {

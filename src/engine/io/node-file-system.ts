@@ -128,7 +128,7 @@ class NodeFileHandle implements FileHandle {
 
   /**
    * Each append asks this twice, behind a sleep in which the processor's caches have forgotten it: plain numbers are had
-   * in half of the time that bigints take then. Where they are exact they tell two files apart as well.
+   * sooner than bigints then. Where they are exact they tell two files apart as well.
    */
   sizeIfNamed(path = this.path): number | undefined {
     this.#numbers ??= attempt('look at', this.path, () => fs.fstatSync(this.#fd));
