@@ -84,6 +84,11 @@ export class AppendQueue {
     return group;
   }
 
+  /** What was taken comes first again, in its order. */
+  putBack(group: readonly PendingAppend[]): void {
+    this.#pending.unshift(...group);
+  }
+
   #refusalOf({ expectedOffset, source }: PendingAppend, nextOffset: number): FastQueueError | undefined {
     if (expectedOffset !== undefined && expectedOffset !== nextOffset)
       return unexpectedOffset(this.#context, expectedOffset, nextOffset);

@@ -39,7 +39,7 @@ import type { RecordSource } from './record-sources.ts';
 import { cutAfterFailure, settle, syncUnproven } from './settle.ts';
 import type { TopicSettings } from './settings.ts';
 import { topicNotFound, type TopicContext } from './topic-directory.ts';
-import { refuseWithoutLocks, TopicLock, writeHolder, type LockHold } from './topic-lock.ts';
+import { refuseWithoutLocks, TopicLock, TopicMoved, writeHolder, type LockHold } from './topic-lock.ts';
 
 export interface AppendOptions {
   /** The first record must get this offset, else nothing is written (`condition_failed`). */
@@ -105,13 +105,9 @@ export class Log {
     refuseWithoutLocks(context);
     const log = new Log(context, options);
     try {
-      const hold = await log.#acquire();
-      try {
-        writeHolder(context);
-        await log.#catchUp(hold);
-      } finally {
-        hold.release();
-      }
+      const { hold } = await log.#acquireCurrent();
+      writeHolder(context);
+      hold.release();
       return log;
     } catch (error) {
       log.#forgetSegment();
@@ -140,6 +136,11 @@ export class Log {
   /** Where the log ended when this one last looked: what the next append will probably get, nothing more. */
   get expectedNextOffset(): number {
     return this.#expectedNextOffset;
+  }
+
+  /** As the settings had it when this log last read them. */
+  get segmentBytes(): number {
+    return this.#settings.segmentBytes;
   }
 
   /**
@@ -172,9 +173,9 @@ export class Log {
 
   /** Runs `use` under the lock with the log caught up, for what is neither append nor roll (retention). */
   async withLock<T>(use: (hold: LockHold, mark: HighWatermark) => Promise<T>): Promise<T> {
-    const hold = await this.#acquire();
+    const { hold, mark } = await this.#acquireCurrent();
     try {
-      return await use(hold, await this.#catchUp(hold));
+      return await use(hold, mark);
     } finally {
       this.#mark = undefined;
       hold.release();
@@ -197,22 +198,36 @@ export class Log {
   }
 
   async #appendNextGroup(): Promise<void> {
-    const hold = await this.#acquire();
+    const { hold, mark } = await this.#acquireCurrent();
     let acknowledge: (() => void) | undefined;
     try {
       if (hold.waited) writeHolder(this.#context);
-      const mark = await this.#catchUp(hold);
       const group = this.#queue.takeGroup(mark.nextOffset);
       if (group.length === 0) return;
       try {
         acknowledge = await this.#appendGroup(hold, group);
       } catch (error) {
-        for (const pending of group) pending.reject(error);
+        // Before anything of it was written: it goes to whichever topic has the name now.
+        if (error instanceof TopicMoved) this.#queue.putBack(group);
+        else for (const pending of group) pending.reject(error);
       }
     } finally {
       hold.release();
     }
     acknowledge?.();
+  }
+
+  /** Waits for the lock and brings the log up to what the disk says, of the directory that has the topic's name by then. */
+  async #acquireCurrent(): Promise<{ hold: LockHold; mark: HighWatermark }> {
+    for (;;) {
+      const hold = await this.#acquire();
+      try {
+        return { hold, mark: await this.#catchUp(hold) };
+      } catch (error) {
+        hold.release();
+        if (!(error instanceof TopicMoved)) throw error;
+      }
+    }
   }
 
   async #acquire(): Promise<LockHold> {
@@ -263,17 +278,36 @@ export class Log {
     this.#note(settled);
   }
 
-  async #openSegment({ markFile }: LockHold, mark: HighWatermark): Promise<void> {
+  async #openSegment(hold: LockHold, mark: HighWatermark): Promise<void> {
     this.#forgetSegment();
     const context = this.#context;
+    const { markFile } = hold;
     this.#settings = this.#options.readSettings();
-    this.#segment = await ActiveSegment.open(
-      context,
-      { baseOffset: mark.baseOffset, indexIntervalBytes: this.#settings.indexIntervalBytes },
-      (store) => syncUnproven({ context, markFile, store, mark }),
+    this.#segment = await this.#inPlace(hold, () =>
+      ActiveSegment.open(
+        context,
+        { baseOffset: mark.baseOffset, indexIntervalBytes: this.#settings.indexIntervalBytes },
+        (store) => syncUnproven({ context, markFile, store, mark }),
+      ),
     );
     await context.fileSystem.syncDirectory(context.directory);
     await syncDirectoriesAbove(context);
+  }
+
+  /**
+   * What is opened by name belongs to the mark that is locked only if that has its name still.
+   *
+   * @throws TopicMoved where it has not; an empty store that was made there is left, as by a roll that was killed
+   */
+  async #inPlace(hold: LockHold, open: () => Promise<ActiveSegment>): Promise<ActiveSegment> {
+    try {
+      const segment = await open();
+      if (hold.isInPlace()) return segment;
+      segment.close();
+    } catch (error) {
+      if (hold.isInPlace()) throw error;
+    }
+    throw new TopicMoved(this.#context);
   }
 
   #note(mark: HighWatermark): void {
@@ -312,7 +346,7 @@ export class Log {
         waitingCount: this.#queue.length,
         syncMs: durationMs,
       });
-      this.#options.onBatch({ appendCount: group.length, recordCount, frameBytes, durationMs });
+      this.#tell({ appendCount: group.length, recordCount, frameBytes, durationMs });
     };
   }
 
@@ -454,10 +488,12 @@ export class Log {
   async #roll(hold: LockHold): Promise<void> {
     const mark = this.#mark as HighWatermark;
     await this.#activeSegment.store.datasync();
-    const created = await ActiveSegment.create(this.#context, {
-      baseOffset: mark.nextOffset,
-      indexIntervalBytes: this.#settings.indexIntervalBytes,
-    });
+    const created = await this.#inPlace(hold, () =>
+      ActiveSegment.create(this.#context, {
+        baseOffset: mark.nextOffset,
+        indexIntervalBytes: this.#settings.indexIntervalBytes,
+      }),
+    );
     this.#forgetSegment();
     this.#segment = created;
     const rolled = { ...mark, baseOffset: mark.nextOffset, position: 0 };
@@ -466,6 +502,15 @@ export class Log {
     await this.#markSync.now(hold.markFile);
     this.#settings = this.#options.readSettings();
     this.#note(await this.#options.afterRoll(hold, rolled));
+  }
+
+  /** No append fails for what is thrown there. */
+  #tell(batch: BatchReport): void {
+    try {
+      this.#options.onBatch(batch);
+    } catch (error) {
+      this.#warn('A batch was stored, and who was told of it threw an error.', error);
+    }
   }
 
   #warn(sentence: string, error: unknown): void {

@@ -11,7 +11,7 @@ import { currentMark, isDeleted, markUnsound, peekMark, refuseNewer, renewMark }
 import { removeIndex } from './offset-index.ts';
 import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from './segment-list.ts';
 import { storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
-import { withTopicLock, type LockHold } from './topic-lock.ts';
+import { TopicMoved, withTopicLock, type LockHold } from './topic-lock.ts';
 import { readTopicSettings } from './topic-settings.ts';
 
 /** A timestamp further ahead of the clock than this was written by a wrong clock, and counts as now. */
@@ -103,7 +103,7 @@ export function previewRetention(
  */
 export async function applyRetention(
   context: TopicContext,
-  hold: Pick<LockHold, 'markFile'>,
+  hold: Pick<LockHold, 'markFile' | 'isInPlace'>,
   mark: HighWatermark,
   options: RetentionOptions = {},
 ): Promise<{ mark: HighWatermark; report: RetentionReport | undefined }> {
@@ -113,16 +113,23 @@ export async function applyRetention(
   const { below, superseded } = listSegments(context, mark);
   const doomed = [...below, ...superseded, ...given.map((segment) => segment.baseOffset)];
   if (doomed.length === 0) return { mark, report };
+  refuseMoved(context, hold);
   const moved = { ...mark, startOffset: report.startOffset.after };
   // Files that an interrupted run left: neither the mark nor the store that makes them superfluous may be durable yet.
   await renewMark(hold.markFile, moved);
   if (superseded.length > 0) await context.fileSystem.syncDirectory(context.directory);
+  refuseMoved(context, hold);
   for (const baseOffset of doomed) {
     removeIndex(context, baseOffset);
     context.fileSystem.unlink(storePath(context, baseOffset));
   }
   await context.fileSystem.syncDirectory(context.directory);
   return { mark: moved, report };
+}
+
+/** Files are deleted by name: never those of a directory that was put in this one's place. @throws TopicMoved */
+function refuseMoved(context: TopicContext, hold: Pick<LockHold, 'isInPlace'>): void {
+  if (!hold.isInPlace()) throw new TopicMoved(context);
 }
 
 /**

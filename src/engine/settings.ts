@@ -102,7 +102,8 @@ export const SETTINGS = [
     scope: 'command',
     environmentVariable: 'FASTQUEUE_BATCH_BYTES',
     flag: 'batch-bytes',
-    summary: 'produce: framed bytes that are written and synced at once at the most.',
+    summary:
+      'produce: framed bytes that are written and synced at once at the most; no more than segmentBytes where that is over 1 MiB.',
   },
   {
     name: 'lingerMs',

@@ -261,6 +261,7 @@ export async function settleIfFree(context: TopicContext): Promise<boolean> {
       if (isDeleted(refuseNewer(context, mark))) throw topicNotFound(context);
       const store = fileSystem.open(storePath(context, mark.baseOffset), 'update');
       try {
+        if (!hold.isInPlace()) return false;
         if (store.status().sizeBytes !== mark.position || isFailed(mark)) {
           await settle({ context, markFile: hold.markFile, store, mark });
         }

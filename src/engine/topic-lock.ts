@@ -19,6 +19,11 @@ export interface LockHold {
   readonly markFile: FileHandle;
   /** True when it could not be had at once. */
   readonly waited: boolean;
+  /**
+   * Whether the name still leads to what is locked. Asked again behind whatever was opened by name: where it does not,
+   * that may be another topic's, for the directory was moved away under the lock.
+   */
+  isInPlace(): boolean;
   /** Gives the lock to the next. Calling it twice does nothing. */
   release(): void;
 }
@@ -28,6 +33,17 @@ interface Waiter {
   readonly fail: (error: Error) => void;
   /** Undefined until it is known that there is something to wait for. */
   timer: NodeJS.Timeout | undefined;
+}
+
+/** The directory was moved away, or another was put in its place, while its lock was held. */
+export class TopicMoved extends FastQueueError {
+  constructor({ topic, directory }: TopicContext) {
+    super(
+      'io_error',
+      `${directory} was moved or replaced while the topic "${topic}" was being worked on. Nothing was changed there; try again.`,
+      { topic, path: directory, sideEffects: 'none' },
+    );
+  }
 }
 
 /** A longer timer would go off at once. */
@@ -179,6 +195,7 @@ export class TopicLock {
     return {
       markFile,
       waited,
+      isInPlace: () => markFile.sizeIfNamed() !== undefined,
       release: () => {
         if (released) return;
         released = true;

@@ -120,6 +120,11 @@ export class Topic {
     return this.#writer.expectedNextOffset;
   }
 
+  /** Bytes past which no batch takes a store, unless it is alone there. Append mode only. */
+  get segmentBytes(): number {
+    return this.#writer.segmentBytes;
+  }
+
   /**
    * Appends payloads as one batch and resolves when they are durable. All or nothing, unless the process dies.
    *
@@ -145,13 +150,22 @@ export class Topic {
     return LogReader.open(this.#context, {
       from: options.from,
       onDamage: options.onDamage ?? 'stop',
-      settle: () => this.#settle(),
+      settle: () => this.#settleIfFree(),
       places: this.#places,
     });
   }
 
+  /**
+   * Takes up what a writer that died has left behind the mark, as every reader does when it is opened: then `status` tells
+   * of all that readers see. What cannot be settled stays as it is.
+   */
+  async settle(): Promise<void> {
+    const reader = await this.openReader({ from: 0, onDamage: 'skip' });
+    reader.close();
+  }
+
   /** What keeps a tail from being settled is no reader's business, but for the one report that a sync of it has failed. */
-  async #settle(): Promise<boolean> {
+  async #settleIfFree(): Promise<boolean> {
     try {
       return await settleIfFree(this.#context);
     } catch (error) {

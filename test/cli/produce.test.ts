@@ -77,6 +77,26 @@ describe('produce', () => {
     expect(stderr).to.equal('');
   });
 
+  it('makes no batch larger than a segment, or than a MiB where segments are smaller', async () => {
+    const input = `${'x'.repeat(999)}\n`.repeat(6000);
+    for (const [segmentBytes, largestBatch] of [
+      [2_500_000, 2_500_000],
+      [16_384, 1_048_576],
+    ] as const) {
+      await sandbox.store(`s${segmentBytes}`, [], { segmentBytes, indexIntervalBytes: 65536 });
+      const { stdout } = await sandbox.run(['produce', `s${segmentBytes}`, '--ack', 'json'], { input });
+      const acks = stdout
+        .toString()
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as { count: number });
+      expect(Math.max(...acks.map(({ count }) => count)) * 1015).to.be.within(
+        largestBatch - 1015,
+        largestBatch,
+      );
+    }
+  });
+
   it('prints acknowledgements as JSON with the agreed fields', async () => {
     const { stdout } = await sandbox.run(['produce', 't', '--ack', 'json'], { input: 'a\n' });
     const ack = JSON.parse(stdout.toString()) as Record<string, unknown>;

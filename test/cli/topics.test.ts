@@ -33,6 +33,21 @@ describe('topics', () => {
     return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
   }
 
+  it('tells of the records that a killed writer has left behind the mark: the next one goes on behind them', async () => {
+    await sandbox.store('t', [['x', 'y']]);
+    const markPath = join(sandbox.dataDirectory, 't', 'high-watermark');
+    const mark = readFileSync(markPath);
+    for (const show of [['topics', 'show', 't'], ['topics']]) {
+      await sandbox.store('t', [['left']]);
+      writeFileSync(markPath, mark);
+      const [{ nextOffset }] = (await json(...show)) as [{ nextOffset: number }];
+      const { status } = await sandbox.run(['produce', 't', '--expect-offset', String(nextOffset)], {
+        input: 'z\n',
+      });
+      expect(status).to.equal(0);
+    }
+  });
+
   it('lists every topic with what it holds', async () => {
     await sandbox.store('b', [['x', 'y']]);
     await sandbox.run(['topics', 'create', 'a']);

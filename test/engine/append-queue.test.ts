@@ -42,6 +42,26 @@ describe('appends that come at once', () => {
     ).to.deep.equal(['a', 'b', 'c', 'd', 'e', 'f']);
   });
 
+  it('are stored whatever is thrown by who is told of a batch, and so are those that come meanwhile', async () => {
+    const warnings: string[] = [];
+    const data = openDataDirectory(scratch.directory, {
+      onWarning: (sentence) => warnings.push(sentence),
+      onBatch: () => {
+        throw new Error('of the caller');
+      },
+    });
+    const told = await data.openTopic(TOPIC, { mode: 'append' });
+    const first = told.append(payloads('a'));
+    const acks = await Promise.all([
+      first,
+      told.append(payloads('b')),
+      first.then(() => told.append(payloads('c'))),
+    ]);
+    await told.close();
+    expect(acks.map(({ offset }) => offset)).to.deep.equal([1, 2, 3]);
+    expect(warnings[0]).to.include('of the caller');
+  });
+
   const refusalOf = (append: Promise<unknown>): Promise<FastQueueError | undefined> =>
     append.then(
       () => undefined,

@@ -86,6 +86,12 @@ export async function produce(request: ProduceRequest): Promise<ProduceReport> {
   }
 }
 
+/**
+ * No batch is larger than a segment of its topic, which it would be alone in, and retention could give up only whole. With
+ * segments smaller than this it may be: else each would cost a sync.
+ */
+const SMALL_SEGMENT_BYTES = 1024 * 1024;
+
 const NOTHING_STORED = {
   recordCount: 0,
   firstOffset: undefined,
@@ -118,7 +124,7 @@ async function produceTo(topic: Topic, request: ProduceRequest): Promise<Produce
   signal.addEventListener('abort', stopReading);
   const writer = new BatchWriter(kernel, {
     topic,
-    batchBytes: request.batchBytes,
+    batchBytes: Math.min(request.batchBytes, Math.max(topic.segmentBytes, SMALL_SEGMENT_BYTES)),
     lingerMs: request.lingerMs,
     expectedOffset: request.expectedOffset,
     onAck: request.onAck,

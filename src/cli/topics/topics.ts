@@ -40,10 +40,15 @@ export async function listTopics(dataDirectory: DataDirectory): Promise<TopicLis
   return { topics, failures };
 }
 
-/** @throws FastQueueError `topic_not_found`, `damaged` where the mark is unsound */
+/**
+ * What the topic holds for whoever reads it now, or goes on appending.
+ *
+ * @throws FastQueueError `topic_not_found`, `damaged` where the mark is unsound
+ */
 export async function topicStatus(dataDirectory: DataDirectory, name: string): Promise<TopicStatus> {
   const topic = await dataDirectory.openTopic(name, { mode: 'read' });
   try {
+    await topic.settle();
     return await topic.status();
   } finally {
     await topic.close();

@@ -1,0 +1,161 @@
+/**
+ * A topic's directory that is moved away, and another put in its place, in the middle of what a writer does under its lock:
+ * nothing is opened, cut or deleted in the wrong one, and every acknowledged record is where it was said to be.
+ */
+import { expect } from 'chai';
+import { existsSync, renameSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { FileHandle, OpenMode } from '../../src/engine/io/file-system.ts';
+import { settleIfFree } from '../../src/engine/settle.ts';
+import type { Topic } from '../../src/engine/topic.ts';
+import { verifyTopic } from '../../src/engine/verification/verify.ts';
+import { FaultyFileSystem } from '../support/faulty-file-system.ts';
+import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
+
+const OTHER = 'other';
+const AWAY = 'away';
+const SEGMENTS = { segmentBytes: 1024, retentionAgeMs: 0 };
+
+/** Another process gets in just before what this one does next of a kind. */
+class InterruptedFileSystem extends FaultyFileSystem {
+  #next: { readonly doing: string; readonly meanwhile: () => void } | undefined;
+
+  /** @param doing as `open update *.store`, `sync high-watermark` */
+  before(doing: string, meanwhile: () => void): void {
+    this.#next = { doing, meanwhile };
+  }
+
+  get hasHappened(): boolean {
+    return this.#next === undefined;
+  }
+
+  override open(path: string, mode: OpenMode): FileHandle {
+    this.#interrupt(`open ${mode}`, path);
+    return super.open(path, mode);
+  }
+
+  override change(doing: string, path: string): void {
+    this.#interrupt(doing, path);
+    super.change(doing, path);
+  }
+
+  #interrupt(doing: string, path: string): void {
+    const isNext = `${doing} ${basename(path).replace(/^\d+/, '*')}` === this.#next?.doing;
+    if (!isNext) return;
+    const { meanwhile } = this.#next as { meanwhile: () => void };
+    this.#next = undefined;
+    meanwhile();
+  }
+}
+
+describe('a directory exchanged under the lock', () => {
+  const scratch = new ScratchTopic();
+  let disk: InterruptedFileSystem;
+  /** What was acknowledged: topic directory and offset are found out later. */
+  let acknowledged: { readonly offset: number; readonly payload: string; readonly isAfter: boolean }[];
+
+  beforeEach(async () => {
+    disk = new InterruptedFileSystem();
+    acknowledged = [];
+    const other = await scratch.dataDirectory().openTopic(OTHER, { mode: 'append', create: SEGMENTS });
+    for (let number = 0; number < 30; number++) await other.append([Buffer.from(`other ${number}`)]);
+    await other.close();
+  });
+
+  afterEach(() => {
+    scratch.remove();
+  });
+
+  const openTopic = (): Promise<Topic> =>
+    scratch.dataDirectory(disk).openTopic(TOPIC, { mode: 'append', create: SEGMENTS });
+
+  async function append(topic: Topic, payload: string): Promise<void> {
+    const { offset } = await topic.append([Buffer.from(payload.padEnd(100, '.'))]);
+    acknowledged.push({ offset, payload, isAfter: disk.hasHappened });
+  }
+
+  function exchange(): void {
+    renameSync(join(scratch.directory, TOPIC), join(scratch.directory, AWAY));
+    renameSync(join(scratch.directory, OTHER), join(scratch.directory, TOPIC));
+  }
+
+  /** What was acknowledged before stands in the directory that is away now, what came later in the new one. */
+  async function expectAll(): Promise<void> {
+    const seen = { [AWAY]: await payloadsOf(AWAY), [TOPIC]: await payloadsOf(TOPIC) };
+    for (const { offset, payload, isAfter } of acknowledged)
+      expect(seen[isAfter ? TOPIC : AWAY].get(offset), `offset ${offset}`).to.equal(payload);
+    for (const [name, { size }] of Object.entries(seen)) {
+      expect(size, name).to.equal(acknowledged.filter(({ isAfter }) => isAfter === (name === TOPIC)).length);
+      const report = await verifyTopic(scratch.dataDirectory().context(name), {
+        quick: false,
+        onBytes: () => undefined,
+      });
+      expect([...report.findings].filter(({ severity }) => severity === 'error')).to.deep.equal([]);
+    }
+  }
+
+  /** Those of this test, by offset. */
+  async function payloadsOf(name: string): Promise<Map<number, string>> {
+    const topic = await scratch.dataDirectory().openTopic(name, { mode: 'read' });
+    const payloads = new Map<number, string>();
+    for await (const entry of topic.records()) {
+      const payload = entry.type === 'record' ? entry.payload.toString().replace(/\.+$/, '') : '';
+      if (payload.startsWith('mine')) payloads.set(entry.offset, payload);
+    }
+    await topic.close();
+    return payloads;
+  }
+
+  it('while a segment is rolled: the record goes to the topic that has the name now', async () => {
+    const topic = await openTopic();
+    disk.before('open create-new *.store', exchange);
+    for (let number = 0; number < 40; number++)
+      await Promise.all(['a', 'b', 'c'].map((each) => append(topic, `mine ${number} ${each}`)));
+    await topic.close();
+    expect(disk.hasHappened).to.equal(true);
+    await expectAll();
+    for (const isAfter of [false, true]) {
+      const those = acknowledged.filter((each) => each.isAfter === isAfter);
+      const inOrder = those.map(({ offset }) => offset);
+      expect(inOrder).to.deep.equal(inOrder.toSorted((one, other) => one - other));
+    }
+  });
+
+  it('while the active segment is opened: no byte of the other topic is taken for a tail and cut', async () => {
+    const first = await openTopic();
+    for (let number = 0; number < 4; number++) await append(first, `mine ${number}`);
+    await first.close();
+    acknowledged = acknowledged.map((each) => ({ ...each, isAfter: false }));
+    disk.before('open update *.store', exchange);
+    const topic = await openTopic();
+    for (let number = 4; number < 8; number++) await append(topic, `mine ${number}`);
+    await topic.close();
+    await expectAll();
+    expect(existsSync(join(scratch.directory, TOPIC, 'quarantine'))).to.equal(false);
+  });
+
+  it('while a reader settles: it leaves the other topic alone', async () => {
+    const first = await openTopic();
+    for (let number = 0; number < 4; number++) await append(first, `mine ${number}`);
+    await first.close();
+    acknowledged = acknowledged.map((each) => ({ ...each, isAfter: false }));
+    disk.before('open update *.store', exchange);
+    expect(await settleIfFree(scratch.context(disk))).to.equal(false);
+    await expectAll();
+    expect(existsSync(join(scratch.directory, TOPIC, 'quarantine'))).to.equal(false);
+  });
+
+  it('while retention deletes: it deletes nothing of the other topic, and says so', async () => {
+    const topic = await openTopic();
+    for (let number = 0; number < 40; number++) await append(topic, `mine ${number}`);
+    await topic.changeSettings({ retentionBytes: 1024 });
+    // Behind the sync of the mark that says where the log begins now.
+    disk.before('sync high-watermark', exchange);
+    let refusal: unknown;
+    await topic.retain().catch((error: unknown) => (refusal = error));
+    expect(refusal).to.have.property('code', 'io_error');
+    expect((refusal as Error).message).to.include('moved or replaced');
+    await topic.close();
+    expect(existsSync(join(scratch.directory, TOPIC, '00000000000000000000.store'))).to.equal(true);
+  });
+});
