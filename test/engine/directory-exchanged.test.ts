@@ -3,7 +3,7 @@
  * nothing is opened, cut or deleted in the wrong one, and every acknowledged record is where it was said to be.
  */
 import { expect } from 'chai';
-import { existsSync, renameSync } from 'node:fs';
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { FileHandle, OpenMode } from '../../src/engine/io/file-system.ts';
 import { settleIfFree } from '../../src/engine/settle.ts';
@@ -108,12 +108,19 @@ describe('a directory exchanged under the lock', () => {
 
   it('while a segment is rolled: the record goes to the topic that has the name now', async () => {
     const topic = await openTopic();
-    disk.before('open create-new *.store', exchange);
+    let late: Promise<void> | undefined;
+    disk.before('open create-new *.store', () => {
+      exchange();
+      late = append(topic, 'mine late');
+    });
     for (let number = 0; number < 40; number++)
       await Promise.all(['a', 'b', 'c'].map((each) => append(topic, `mine ${number} ${each}`)));
+    await late;
     await topic.close();
     expect(disk.hasHappened).to.equal(true);
     await expectAll();
+    const payloads = acknowledged.filter(({ isAfter }) => isAfter).map(({ payload }) => payload);
+    expect(payloads.slice(0, 4).join()).to.match(/^(mine \d+) a,\1 b,\1 c,mine late$/);
     for (const isAfter of [false, true]) {
       const those = acknowledged.filter((each) => each.isAfter === isAfter);
       const inOrder = those.map(({ offset }) => offset);
@@ -134,6 +141,21 @@ describe('a directory exchanged under the lock', () => {
     expect(existsSync(join(scratch.directory, TOPIC, 'quarantine'))).to.equal(false);
   });
 
+  it('while a segment is opened that the other topic has not', async () => {
+    const first = await openTopic();
+    for (let number = 0; number < 10; number++) await append(first, `mine ${number}`);
+    await first.close();
+    acknowledged = acknowledged.map((each) => ({ ...each, isAfter: false }));
+    disk.before('open read topic.json', () => {
+      disk.before('open read topic.json', exchange);
+    });
+    const topic = await openTopic();
+    for (let number = 10; number < 14; number++) await append(topic, `mine ${number}`);
+    await topic.close();
+    expect(disk.hasHappened).to.equal(true);
+    await expectAll();
+  });
+
   it('while a reader settles: it leaves the other topic alone', async () => {
     const first = await openTopic();
     for (let number = 0; number < 4; number++) await append(first, `mine ${number}`);
@@ -143,6 +165,26 @@ describe('a directory exchanged under the lock', () => {
     expect(await settleIfFree(scratch.context(disk))).to.equal(false);
     await expectAll();
     expect(existsSync(join(scratch.directory, TOPIC, 'quarantine'))).to.equal(false);
+  });
+
+  it('while retention plans: what the other topic may keep does not decide where this one begins', async () => {
+    const topic = await openTopic();
+    for (let number = 0; number < 40; number++) await append(topic, `mine ${number}`);
+    // In segments of the same names.
+    const other = await scratch.dataDirectory().openTopic('like', { mode: 'append', create: SEGMENTS });
+    for (let number = 0; number < 40; number++) await other.append([Buffer.alloc(100, 'x')]);
+    await other.changeSettings({ retentionBytes: 1024 });
+    await other.close();
+    rmSync(join(scratch.directory, OTHER), { recursive: true });
+    renameSync(join(scratch.directory, 'like'), join(scratch.directory, OTHER));
+    disk.before('open read topic.json', exchange);
+    let refusal: unknown;
+    await topic.retain().catch((error: unknown) => (refusal = error));
+    expect(refusal).to.have.property('code', 'io_error');
+    await topic.close();
+    const moved = await scratch.dataDirectory().openTopic(AWAY, { mode: 'read' });
+    expect((await moved.mark()).startOffset).to.equal(0);
+    await moved.close();
   });
 
   it('while retention deletes: it deletes nothing of the other topic, and says so', async () => {
