@@ -25,7 +25,7 @@ import {
   topicNotFound,
   type TopicContext,
 } from './topic-directory.ts';
-import { refuseWithoutLocks, withTopicLock, writeHolder, type LockHold } from './topic-lock.ts';
+import { refuseWithoutLocks, TopicMoved, withTopicLock, writeHolder, type LockHold } from './topic-lock.ts';
 import { writeTopicSettings } from './topic-settings.ts';
 
 /** What stands under a topic's name. `half-made`: a creator was killed; `deleted`: a deletion was. */
@@ -143,7 +143,7 @@ export async function deleteTopic(context: TopicContext, lockTimeoutMs: number):
     const generation = mark.generation + 1;
     writeMark(hold.markFile, { ...mark, generation, flags: mark.flags | MARK_FLAG.deleted });
     await hold.markFile.datasync();
-    return renameAway(context);
+    return renameAway(context, hold);
   });
   removeTree(context.fileSystem, removed);
 }
@@ -168,15 +168,18 @@ export async function renameDeleted(
       if (mark === undefined || !isDeleted(mark)) return undefined;
       // Whoever set the flag may have died before it was durable: what was renamed without it nobody would remove.
       await renewMark(hold.markFile, mark);
-      return renameAway(context);
+      return renameAway(context, hold);
     });
   } catch (error) {
+    if (error instanceof TopicMoved) return undefined;
     if (error instanceof FastQueueError && error.code === 'topic_not_found') return undefined;
     throw error;
   }
 }
 
-async function renameAway(context: TopicContext): Promise<string> {
+/** @throws TopicMoved where another directory has the name by now */
+async function renameAway(context: TopicContext, hold: LockHold): Promise<string> {
+  if (!hold.isInPlace()) throw new TopicMoved(context);
   const dataDirectory = dirname(context.directory);
   const target = join(dataDirectory, deletedDirectoryName(randomUUID()));
   context.fileSystem.rename(context.directory, target);

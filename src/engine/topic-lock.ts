@@ -40,8 +40,8 @@ export class TopicMoved extends FastQueueError {
   constructor({ topic, directory }: TopicContext) {
     super(
       'io_error',
-      `${directory} was moved or replaced while the topic "${topic}" was being worked on. Nothing was changed there; try again.`,
-      { topic, path: directory, sideEffects: 'none' },
+      `${directory} was moved or replaced while the topic "${topic}" was being worked on. What has its name now was left alone; try again.`,
+      { topic, path: directory },
     );
   }
 }

@@ -8,6 +8,7 @@ import { basename, join } from 'node:path';
 import type { FileHandle, OpenMode } from '../../src/engine/io/file-system.ts';
 import { settleIfFree } from '../../src/engine/settle.ts';
 import type { Topic } from '../../src/engine/topic.ts';
+import { deleteTopic, finishDeletion } from '../../src/engine/topic-lifecycle.ts';
 import { verifyTopic } from '../../src/engine/verification/verify.ts';
 import { FaultyFileSystem } from '../support/faulty-file-system.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
@@ -185,6 +186,29 @@ describe('a directory exchanged under the lock', () => {
     const moved = await scratch.dataDirectory().openTopic(AWAY, { mode: 'read' });
     expect((await moved.mark()).startOffset).to.equal(0);
     await moved.close();
+  });
+
+  it('while the topic is deleted: the other one is there still', async () => {
+    await (await openTopic()).close();
+    disk.before('sync high-watermark', exchange);
+    let refusal: unknown;
+    const deletion = deleteTopic(scratch.context(disk), 1000);
+    await deletion.catch((error: unknown) => (refusal = error));
+    expect(refusal).to.have.property('code', 'io_error');
+    const topic = await scratch.dataDirectory().openTopic(TOPIC, { mode: 'read' });
+    expect((await topic.mark()).nextOffset).to.equal(30);
+    await topic.close();
+  });
+
+  it('while a deletion is finished for who died in it: the other one is there still', async () => {
+    await (await openTopic()).close();
+    const died = new FaultyFileSystem();
+    died.failNext('rename', `/${TOPIC}`);
+    await deleteTopic(scratch.context(died), 1000).catch(() => undefined);
+    disk.before('sync high-watermark', exchange);
+    await finishDeletion(scratch.context(disk), 1000);
+    expect(disk.hasHappened).to.equal(true);
+    expect((await scratch.everyOffset()).size).to.equal(30);
   });
 
   it('while retention deletes: it deletes nothing of the other topic, and says so', async () => {
