@@ -11,7 +11,7 @@ import { currentMark, isDeleted, markUnsound, peekMark, refuseNewer, renewMark }
 import { removeIndex } from './offset-index.ts';
 import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from './segment-list.ts';
 import { storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
-import { TopicMoved, withTopicLock, type LockHold } from './topic-lock.ts';
+import { refuseMoved, withTopicLock, type LockHold } from './topic-lock.ts';
 import { readTopicSettings } from './topic-settings.ts';
 
 /** A timestamp further ahead of the clock than this was written by a wrong clock, and counts as now. */
@@ -125,11 +125,6 @@ export async function applyRetention(
   }
   await context.fileSystem.syncDirectory(context.directory);
   return { mark: moved, report };
-}
-
-/** Files are deleted by name: never those of a directory that was put in this one's place. @throws TopicMoved */
-function refuseMoved(context: TopicContext, hold: Pick<LockHold, 'isInPlace'>): void {
-  if (!hold.isInPlace()) throw new TopicMoved(context);
 }
 
 /**

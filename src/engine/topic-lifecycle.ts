@@ -25,7 +25,14 @@ import {
   topicNotFound,
   type TopicContext,
 } from './topic-directory.ts';
-import { refuseWithoutLocks, TopicMoved, withTopicLock, writeHolder, type LockHold } from './topic-lock.ts';
+import {
+  refuseMoved,
+  refuseWithoutLocks,
+  TopicMoved,
+  withTopicLock,
+  writeHolder,
+  type LockHold,
+} from './topic-lock.ts';
 import { writeTopicSettings } from './topic-settings.ts';
 
 /** What stands under a topic's name. `half-made`: a creator was killed; `deleted`: a deletion was. */
@@ -179,7 +186,7 @@ export async function renameDeleted(
 
 /** @throws TopicMoved where another directory has the name by now */
 async function renameAway(context: TopicContext, hold: LockHold): Promise<string> {
-  if (!hold.isInPlace()) throw new TopicMoved(context);
+  refuseMoved(context, hold);
   const dataDirectory = dirname(context.directory);
   const target = join(dataDirectory, deletedDirectoryName(randomUUID()));
   context.fileSystem.rename(context.directory, target);

@@ -46,6 +46,11 @@ export class TopicMoved extends FastQueueError {
   }
 }
 
+/** Before files are deleted or renamed by name: never those of a directory that was put in this one's place. @throws TopicMoved */
+export function refuseMoved(context: TopicContext, hold: Pick<LockHold, 'isInPlace'>): void {
+  if (!hold.isInPlace()) throw new TopicMoved(context);
+}
+
 /** A longer timer would go off at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 

@@ -19,15 +19,15 @@ const SEGMENTS = { segmentBytes: 1024, retentionAgeMs: 0 };
 
 /** Another process gets in just before what this one does next of a kind. */
 class InterruptedFileSystem extends FaultyFileSystem {
-  #next: { readonly doing: string; readonly meanwhile: () => void } | undefined;
+  #next: { readonly doing: string; readonly meanwhile: () => void; number: number } | undefined;
+  hasHappened = false;
 
-  /** @param doing as `open update *.store`, `sync high-watermark` */
-  before(doing: string, meanwhile: () => void): void {
-    this.#next = { doing, meanwhile };
-  }
-
-  get hasHappened(): boolean {
-    return this.#next === undefined;
+  /**
+   * @param doing as `open update *.store`, `sync high-watermark`
+   * @param number which time of it, from 1
+   */
+  before(doing: string, meanwhile: () => void, number = 1): void {
+    this.#next = { doing, meanwhile, number };
   }
 
   override open(path: string, mode: OpenMode): FileHandle {
@@ -41,11 +41,13 @@ class InterruptedFileSystem extends FaultyFileSystem {
   }
 
   #interrupt(doing: string, path: string): void {
-    const isNext = `${doing} ${basename(path).replace(/^\d+/, '*')}` === this.#next?.doing;
-    if (!isNext) return;
-    const { meanwhile } = this.#next as { meanwhile: () => void };
+    const next = this.#next;
+    if (next === undefined || `${doing} ${basename(path).replace(/^\d+/, '*')}` !== next.doing) return;
+    next.number -= 1;
+    if (next.number > 0) return;
     this.#next = undefined;
-    meanwhile();
+    this.hasHappened = true;
+    next.meanwhile();
   }
 }
 
@@ -73,6 +75,16 @@ describe('a directory exchanged under the lock', () => {
   async function append(topic: Topic, payload: string): Promise<void> {
     const { offset } = await topic.append([Buffer.from(payload.padEnd(100, '.'))]);
     acknowledged.push({ offset, payload, isAfter: disk.hasHappened });
+  }
+
+  async function appendAll(topic: Topic, count: number): Promise<void> {
+    for (let number = 0; number < count; number++) await append(topic, `mine ${number}`);
+  }
+
+  async function fill(count: number): Promise<void> {
+    const topic = await openTopic();
+    await appendAll(topic, count);
+    await topic.close();
   }
 
   function exchange(): void {
@@ -130,10 +142,7 @@ describe('a directory exchanged under the lock', () => {
   });
 
   it('while the active segment is opened: no byte of the other topic is taken for a tail and cut', async () => {
-    const first = await openTopic();
-    for (let number = 0; number < 4; number++) await append(first, `mine ${number}`);
-    await first.close();
-    acknowledged = acknowledged.map((each) => ({ ...each, isAfter: false }));
+    await fill(4);
     disk.before('open update *.store', exchange);
     const topic = await openTopic();
     for (let number = 4; number < 8; number++) await append(topic, `mine ${number}`);
@@ -143,13 +152,8 @@ describe('a directory exchanged under the lock', () => {
   });
 
   it('while a segment is opened that the other topic has not', async () => {
-    const first = await openTopic();
-    for (let number = 0; number < 10; number++) await append(first, `mine ${number}`);
-    await first.close();
-    acknowledged = acknowledged.map((each) => ({ ...each, isAfter: false }));
-    disk.before('open read topic.json', () => {
-      disk.before('open read topic.json', exchange);
-    });
+    await fill(10);
+    disk.before('open read topic.json', exchange, 2);
     const topic = await openTopic();
     for (let number = 10; number < 14; number++) await append(topic, `mine ${number}`);
     await topic.close();
@@ -158,10 +162,7 @@ describe('a directory exchanged under the lock', () => {
   });
 
   it('while a reader settles: it leaves the other topic alone', async () => {
-    const first = await openTopic();
-    for (let number = 0; number < 4; number++) await append(first, `mine ${number}`);
-    await first.close();
-    acknowledged = acknowledged.map((each) => ({ ...each, isAfter: false }));
+    await fill(4);
     disk.before('open update *.store', exchange);
     expect(await settleIfFree(scratch.context(disk))).to.equal(false);
     await expectAll();
@@ -170,7 +171,7 @@ describe('a directory exchanged under the lock', () => {
 
   it('while retention plans: what the other topic may keep does not decide where this one begins', async () => {
     const topic = await openTopic();
-    for (let number = 0; number < 40; number++) await append(topic, `mine ${number}`);
+    await appendAll(topic, 40);
     // In segments of the same names.
     const other = await scratch.dataDirectory().openTopic('like', { mode: 'append', create: SEGMENTS });
     for (let number = 0; number < 40; number++) await other.append([Buffer.alloc(100, 'x')]);
@@ -213,7 +214,7 @@ describe('a directory exchanged under the lock', () => {
 
   it('while retention deletes: it deletes nothing of the other topic, and says so', async () => {
     const topic = await openTopic();
-    for (let number = 0; number < 40; number++) await append(topic, `mine ${number}`);
+    await appendAll(topic, 40);
     await topic.changeSettings({ retentionBytes: 1024 });
     // Behind the sync of the mark that says where the log begins now.
     disk.before('sync high-watermark', exchange);
