@@ -49,6 +49,12 @@ export interface DataDirectoryOptions extends CommandPlace {
   readonly onRetention?: (topic: string, report: RetentionReport) => void;
   /** Told of every batch that was written and synced. Default: nobody. */
   readonly onBatch?: (topic: string, batch: BatchReport) => void;
+  /**
+   * False: no append waits for the disk on the calling thread. Default true: where syncs take less than a millisecond, one
+   * small append after another does, which saves a quarter of its time; nothing else of the thread runs meanwhile, and if
+   * the disk gets stuck, not until it answers.
+   */
+  readonly blockingSync?: boolean;
   /** For tests: the disk to work on. */
   readonly fileSystem?: FileSystem;
 }
@@ -84,6 +90,7 @@ export class DataDirectory {
   readonly #onWarning: (sentence: string) => void;
   readonly #onRetention: (topic: string, report: RetentionReport) => void;
   readonly #onBatch: (topic: string, batch: BatchReport) => void;
+  readonly #blockingSync: boolean;
 
   constructor(path: string, options: DataDirectoryOptions) {
     this.path = path;
@@ -93,6 +100,7 @@ export class DataDirectory {
     this.#lockTimeoutMs = options.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS;
     this.#onRetention = options.onRetention ?? (() => undefined);
     this.#onBatch = options.onBatch ?? (() => undefined);
+    this.#blockingSync = options.blockingSync ?? true;
     this.#onWarning =
       options.onWarning ??
       ((sentence) => {
@@ -157,6 +165,7 @@ export class DataDirectory {
       onWarning: this.#onWarning,
       onRetention: this.#onRetention,
       onBatch: this.#onBatch,
+      blockingSync: this.#blockingSync,
     });
   }
 

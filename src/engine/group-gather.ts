@@ -20,6 +20,11 @@ export class GroupGather {
   #target = Infinity;
   #arrived: (() => void) | undefined;
 
+  /** Whether one caller comes again and again, and nobody else. */
+  get isForOne(): boolean {
+    return this.#callerCount === 1;
+  }
+
   /** Told of a group when its sync has ended: `waitingCount` have come meanwhile. */
   noteGroup(group: { appendCount: number; waitingCount: number; syncMs: number }): void {
     this.#callerCount = group.appendCount + group.waitingCount;

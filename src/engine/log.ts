@@ -38,6 +38,7 @@ import { monotonicMs } from './monotonic.ts';
 import type { RecordSource } from './record-sources.ts';
 import { cutAfterFailure, settle, syncUnproven } from './settle.ts';
 import type { TopicSettings } from './settings.ts';
+import { SyncPlace } from './sync-place.ts';
 import { topicNotFound, type TopicContext } from './topic-directory.ts';
 import { refuseWithoutLocks, TopicLock, TopicMoved, writeHolder, type LockHold } from './topic-lock.ts';
 
@@ -65,6 +66,8 @@ export interface LogOptions {
   readonly afterRoll: (hold: LockHold, mark: HighWatermark) => Promise<HighWatermark>;
   /** Told of every batch that was written and synced. */
   readonly onBatch: (batch: BatchReport) => void;
+  /** Whether the calling thread may wait for short syncs itself. */
+  readonly blockingSync: boolean;
 }
 
 interface Stamp {
@@ -73,7 +76,7 @@ interface Stamp {
 }
 
 /** From so many bytes on, another thread takes less time to begin a write than the write takes. */
-const WRITE_ASIDE_BYTES = 64 * 1024;
+const LARGE_BYTES = 64 * 1024;
 
 /** A batch framed ahead keeps its timestamp if it is no older than this against the clock. */
 const FRAMED_AHEAD_MS = 1000;
@@ -81,10 +84,14 @@ const FRAMED_AHEAD_MS = 1000;
 const NO_ENTRIES = Buffer.alloc(0);
 
 export class Log {
+  /** Logs of this process that are appending now. */
+  static #drainingCount = 0;
+
   readonly #context: TopicContext;
   readonly #options: LogOptions;
   readonly #queue: AppendQueue;
   readonly #gather = new GroupGather();
+  readonly #syncPlace = new SyncPlace();
   #lock: TopicLock;
   #segment: ActiveSegment | undefined;
   #settings: TopicSettings;
@@ -183,6 +190,7 @@ export class Log {
   }
 
   async #drain(): Promise<void> {
+    Log.#drainingCount += 1;
     while (this.#queue.length > 0) {
       try {
         const gathering = this.#gather.wait(this.#queue.length);
@@ -193,6 +201,7 @@ export class Log {
         this.#queue.rejectAll(error);
       }
     }
+    Log.#drainingCount -= 1;
     // In the same turn as the last look at the queue: who appends upon a refusal must start the next drain.
     this.#draining = undefined;
   }
@@ -358,18 +367,17 @@ export class Log {
     const mark = this.#mark as HighWatermark;
     const stamp = { firstOffset: mark.nextOffset, timestamp: moved.timestamp };
     const segment = this.#activeSegment;
+    const isSmall = moved.position - mark.position < LARGE_BYTES;
+    const isHere = isSmall && this.#waitsHere;
     const beganMs = monotonicMs();
     let entries: Buffer;
     let markBytes: Buffer;
     try {
       // No await between framing and what needs the frames: the shared kernel's memory is ours for just this long.
       const { kernel, frames } = this.#frame(group, stamp);
+      const bytes = kernel.memory.subarray(frames.start, frames.end);
       const isOwnMemory = isFramed((group[0] as PendingAppend).source);
-      const stored = this.#write(
-        kernel.memory.subarray(frames.start, frames.end),
-        mark.position,
-        isOwnMemory,
-      );
+      const stored = this.#write(bytes, { position: mark.position, isOwnMemory, isHere });
       // While the disk works.
       entries = this.#indexEntries(kernel, frames, stamp);
       markBytes = encodeHighWatermark(moved);
@@ -378,6 +386,7 @@ export class Log {
       throw await this.#undo(hold, error);
     }
     const durationMs = monotonicMs() - beganMs;
+    if (isSmall) this.#syncPlace.note({ isHere, durationMs });
     segment.noteTimestamp(stamp.timestamp);
     this.#appendIndex(segment, entries);
     this.#moveMark(hold, moved, markBytes);
@@ -388,14 +397,24 @@ export class Log {
    * One write and one sync, begun when this returns. Frames made ahead stand in memory that is the batch's own: they may
    * be written on another thread while the next are made.
    */
-  async #write(bytes: Buffer, position: number, isOwnMemory: boolean): Promise<void> {
+  async #write(
+    bytes: Buffer,
+    { position, isOwnMemory, isHere }: { position: number; isOwnMemory: boolean; isHere: boolean },
+  ): Promise<void> {
     const { store } = this.#activeSegment;
-    const isAside = isOwnMemory && bytes.length >= WRITE_ASIDE_BYTES;
-    const durably = isAside ? store.writeDurably?.(bytes, position) : undefined;
-    const written = durably === undefined ? store.write(bytes, position) : await durably;
+    const isAside = isOwnMemory && bytes.length >= LARGE_BYTES;
+    const written = isAside ? await store.writeDurably(bytes, position) : store.write(bytes, position);
     if (written !== bytes.length)
       throw shortWrite(this.#context, store.path, { written, expected: bytes.length });
-    if (durably === undefined) await store.datasync();
+    if (isAside) return;
+    if (isHere) store.datasyncHere();
+    else await store.datasync();
+  }
+
+  /** Who awaits one append after another has nothing else to do meanwhile, unless others append elsewhere in the process. */
+  get #waitsHere(): boolean {
+    const isAlone = this.#gather.isForOne && Log.#drainingCount === 1;
+    return this.#options.blockingSync && isAlone && this.#syncPlace.isHere;
   }
 
   #frame(group: readonly PendingAppend[], stamp: Stamp): { kernel: Kernel; frames: Region } {

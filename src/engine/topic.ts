@@ -81,6 +81,7 @@ export interface TopicOptions {
   readonly onRetention: (topic: string, report: RetentionReport) => void;
   /** Told of every batch that was written and synced. */
   readonly onBatch: (topic: string, batch: BatchReport) => void;
+  readonly blockingSync: boolean;
 }
 
 export class Topic {
@@ -302,6 +303,7 @@ export class Topic {
       onBatch: (batch) => {
         this.#options.onBatch(this.name, batch);
       },
+      blockingSync: this.#options.blockingSync,
     });
   }
 

@@ -2,13 +2,15 @@
  * Batches that were framed ahead, as `produce` appends them: written and synced on another thread, in one call.
  */
 import { expect } from 'chai';
-import { readdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import fs, { readdirSync, readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FramedBatch } from '../../src/engine/append-queue.ts';
 import { NodeFileSystem } from '../../src/engine/io/node-file-system.ts';
 import { createKernel, KERNEL_INPUT, KERNEL_OUTPUT } from '../../src/engine/kernel/index.ts';
 import { FaultyFileSystem } from '../support/faulty-file-system.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
+import { watchCalls } from '../support/watch-calls.ts';
 
 const RECORD_COUNT = 1000;
 const LINES = `${'x'.repeat(99)}\n`.repeat(RECORD_COUNT);
@@ -117,7 +119,7 @@ describe('NodeFileSystem writeDurably', () => {
 
   it('writes through a descriptor on which every write is synced', async () => {
     const file = new NodeFileSystem().open(scratch.path(STORE), 'update');
-    expect(await file.writeDurably?.(Buffer.from('durable'), 3)).to.equal(7);
+    expect(await file.writeDurably(Buffer.from('durable'), 3)).to.equal(7);
     expect(readFileSync(scratch.path(STORE)).toString('latin1', 3, 10)).to.equal('durable');
     const flags = openFlags(scratch.path(STORE));
     file.close();
@@ -125,18 +127,58 @@ describe('NodeFileSystem writeDurably', () => {
     expect(openFlags(scratch.path(STORE))).to.deep.equal([]);
   });
 
-  it('refuses to write to another file that has the name by now', () => {
+  it('writes to its own file and syncs that where another has the name by now, a pipe that nobody reads, or none', async () => {
+    const path = scratch.path(STORE);
+    const others = {
+      another: () => {
+        writeFileSync(path, 'another');
+      },
+      pipe: () => {
+        execFileSync('mkfifo', [path]);
+      },
+      none: () => undefined,
+    };
+    for (const [name, putOther] of Object.entries(others)) {
+      writeFileSync(path, 'before!');
+      const file = new NodeFileSystem().open(path, 'update');
+      renameSync(path, `${path}.${name}`);
+      putOther();
+      const { written, syncCount } = await syncsDuring(() => file.writeDurably(Buffer.from('durable'), 0));
+      file.close();
+      expect({ written, syncCount }, name).to.deep.equal({ written: 7, syncCount: 1 });
+      expect(readFileSync(`${path}.${name}`, 'latin1')).to.equal('durable');
+      rmSync(path, { force: true });
+    }
+  });
+
+  it('syncs each write by itself on macOS, where a synced write may stay in the disk’s own cache', async () => {
     const path = scratch.path(STORE);
     const file = new NodeFileSystem().open(path, 'update');
-    renameSync(path, `${path}.old`);
-    writeFileSync(path, 'another');
-    expect(() => file.writeDurably?.(Buffer.from('durable'), 0)).to.throw('replaced');
-    file.close();
-    expect(readFileSync(path, 'latin1')).to.equal('another');
+    const { platform } = process;
+    Object.defineProperty(process, 'platform', { value: 'darwin' });
+    try {
+      const { syncCount } = await syncsDuring(() => file.writeDurably(Buffer.from('durable'), 0));
+      expect(syncCount).to.equal(1);
+      expect(openFlags(path).every((each) => (each & O_DSYNC) === 0)).to.equal(true);
+    } finally {
+      Object.defineProperty(process, 'platform', { value: platform });
+      file.close();
+    }
   });
 });
 
 const O_DSYNC = 0o10000;
+
+/** What a durable write returned, and how often Node was asked for a sync. */
+async function syncsDuring(run: () => Promise<number>): Promise<{ written: number; syncCount: number }> {
+  let syncCount = 0;
+  const stop = watchCalls(fs, 'fdatasync', () => (syncCount += 1));
+  try {
+    return { written: await run(), syncCount };
+  } finally {
+    stop();
+  }
+}
 
 /** Flags of every descriptor of this process that is open on `path`. */
 function openFlags(path: string): number[] {

@@ -155,6 +155,11 @@ class FaultyHandle implements FileHandle {
     await this.#handle.datasync();
   }
 
+  datasyncHere(): void {
+    this.#fileSystem.change('sync', this.path);
+    this.#handle.datasyncHere();
+  }
+
   async sync(): Promise<void> {
     this.#fileSystem.change('sync', this.path);
     await this.#handle.sync();

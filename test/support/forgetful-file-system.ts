@@ -237,8 +237,18 @@ class MemoryHandle implements FileHandle {
     return source.length;
   }
 
+  async writeDurably(source: Uint8Array, position: number): Promise<number> {
+    const written = this.write(source, position);
+    await this.datasync();
+    return written;
+  }
+
   datasync(): Promise<void> {
     return this.sync();
+  }
+
+  datasyncHere(): void {
+    this.#opened.sync();
   }
 
   sync(): Promise<void> {

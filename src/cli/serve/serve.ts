@@ -65,6 +65,8 @@ export async function serve(request: ServeRequest): Promise<void> {
   const dataDirectory = request.openDataDirectory({
     lockTimeoutMs: request.lockTimeoutMs,
     map: request.map === 1,
+    // Whoever reads is not to wait for the disk of those who write.
+    blockingSync: false,
     // No path is in any answer.
     commandSuffix: '',
     onWarning: (sentence) => {

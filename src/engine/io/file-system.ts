@@ -4,7 +4,7 @@
  *
  * Everything throws FastQueueError with `details.errno` and `details.path`: a disk error is said as itself.
  * Calls are synchronous where they answer from the page cache (a `pread` costs about 2 µs, the same call through the
- * thread pool over 40) and return promises where they wait for the disk or for another process.
+ * thread pool over 40) and return promises where they wait for the disk or for another process, but for `datasyncHere`.
  */
 
 export interface FileStatus {
@@ -41,12 +41,13 @@ export interface FileHandle {
   write(source: Uint8Array, position: number): number;
   /**
    * One write whose bytes and size are on the disk when it resolves, all of it on another thread, so that the caller may
-   * work on meanwhile. Returns as `write` does; `source` must not change until then. Undefined where there is no better
-   * way than `write` and `datasync`.
+   * work on meanwhile. Resolves to what `write` returns; `source` must not change until then.
    */
-  writeDurably?(source: Uint8Array, position: number): Promise<number>;
+  writeDurably(source: Uint8Array, position: number): Promise<number>;
   /** `fdatasync`: the bytes and the size are on the disk when this resolves. */
   datasync(): Promise<void>;
+  /** The same, and the calling thread waits for the disk. */
+  datasyncHere(): void;
   /** `fsync`. */
   sync(): Promise<void>;
   /** Cuts the file to `sizeBytes`. Durable only after `sync`. */

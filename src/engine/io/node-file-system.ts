@@ -3,7 +3,7 @@
  */
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';
-import { FastQueueError, fromSystemError } from '../errors.ts';
+import { errnoOf, FastQueueError, fromSystemError } from '../errors.ts';
 import {
   isSameFile,
   type FileHandle,
@@ -63,7 +63,7 @@ class NodeFileHandle implements FileHandle {
   readonly #fd: number;
   /** Undefined where nothing is to be mapped. */
   readonly #maps: MemoryMaps | undefined;
-  /** The same file, opened so that every write is synced (O_DSYNC): one trip to another thread instead of two. */
+  /** The same file, opened so that every write is synced (O_DSYNC); its own descriptor where that is not to be had. */
   #durableFd: number | undefined;
   /** Of the open file, once they were asked for: a descriptor stays with its file, whatever becomes of the name. */
   #numbers: { readonly ino: number; readonly dev: number } | undefined;
@@ -95,18 +95,24 @@ class NodeFileHandle implements FileHandle {
   writeDurably(source: Uint8Array, position: number): Promise<number> {
     this.#durableFd ??= this.#openDurable();
     const fd = this.#durableFd;
-    let written = 0;
-    return this.#settle('write to', (done) => {
-      fs.write(fd, source, 0, source.length, position, (error, count) => {
-        written = count;
-        done(error);
+    return new Promise((resolve, reject) => {
+      fs.write(fd, source, 0, source.length, position, (error, written) => {
+        if (error !== null) reject(this.#failure(error, 'write to'));
+        else if (fd === this.#fd) resolve(this.datasync().then(() => written));
+        else resolve(written);
       });
-    }).then(() => written);
+    });
   }
 
   datasync(): Promise<void> {
     return this.#settle('sync', (done) => {
       fs.fdatasync(this.#fd, done);
+    });
+  }
+
+  datasyncHere(): void {
+    attempt('sync', this.path, () => {
+      fs.fdatasyncSync(this.#fd);
     });
   }
 
@@ -144,7 +150,7 @@ class NodeFileHandle implements FileHandle {
     this.#closed = true;
     attempt('close', this.path, () => {
       try {
-        if (this.#durableFd !== undefined) fs.closeSync(this.#durableFd);
+        if (this.#durableFd !== undefined && this.#durableFd !== this.#fd) fs.closeSync(this.#durableFd);
       } finally {
         fs.closeSync(this.#fd);
       }
@@ -175,18 +181,22 @@ class NodeFileHandle implements FileHandle {
     return this.#maps?.of(this.#fd, byteCount);
   }
 
-  /** @throws FastQueueError `io_error` where the file of this name is another one by now */
+  /**
+   * Where the name leads to another file by now, or none more can be opened, the file's own descriptor, synced after each
+   * write; and on macOS, where a synced write may stay in the disk's own cache, which Node's `fdatasync` empties.
+   */
   #openDurable(): number {
-    const flags = fs.constants.O_WRONLY | fs.constants.O_DSYNC;
-    const fd = attempt('open', this.path, () => fs.openSync(this.path, flags));
-    const [ours, opened] = [this.#fd, fd].map((each) =>
-      attempt('look at', this.path, () => fs.fstatSync(each, { bigint: true })),
-    );
-    if (ours?.ino === opened?.ino && ours?.dev === opened?.dev) return fd;
-    fs.closeSync(fd);
-    throw new FastQueueError('io_error', `${this.path} was replaced while it was being written.`, {
-      path: this.path,
-    });
+    if (process.platform === 'darwin') return this.#fd;
+    let opened: number | undefined;
+    try {
+      opened = fs.openSync(this.path, fs.constants.O_WRONLY | fs.constants.O_DSYNC | NO_WAIT);
+      const [ours, its] = [this.#fd, opened].map((fd) => fs.fstatSync(fd, { bigint: true }));
+      if (ours?.ino === its?.ino && ours?.dev === its?.dev) return opened;
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+    }
+    if (opened !== undefined) fs.closeSync(opened);
+    return this.#fd;
   }
 
   #settle(doing: string, start: (done: (error: Error | null) => void) => void): Promise<void> {
@@ -196,10 +206,14 @@ class NodeFileHandle implements FileHandle {
           resolve();
           return;
         }
-        const failure = fromSystemError(error, doing, { path: this.path });
-        reject(failure instanceof Error ? failure : error);
+        reject(this.#failure(error, doing));
       });
     });
+  }
+
+  #failure(error: Error, doing: string): Error {
+    const failure = fromSystemError(error, doing, { path: this.path });
+    return failure instanceof Error ? failure : error;
   }
 }
 
