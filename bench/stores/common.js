@@ -2,19 +2,38 @@
  * What the stores have in common: input in batches of about 1 MiB of lines, and the three things they are asked for.
  *
  *     node STORE.js timed INPUT DIRECTORY     produce and consume in this process; prints the seconds of each as JSON
+ *     node STORE.js single INPUT DIRECTORY    lines one at a time; prints the median seconds of one
  *     node STORE.js produce INPUT DIRECTORY   one whole process, as a command would be
  *     node STORE.js consume - DIRECTORY       the same: payloads to standard output, a line each
  */
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { median } from '../lib/measure.js';
 
 const BATCH_BYTES = 1 << 20;
+/** Of lines that are stored one at a time, and how many before them do not count. */
+const SINGLE_COUNT = 2000;
+const SINGLE_WARM_UP_COUNT = 3000;
 const NEWLINE = 0x0a;
 const STDOUT = 1;
 
 export const [, , task, input, directory, ...settings] = process.argv;
 
-/** Batches of lines (views without their newline) of a file of whole lines. */
-export function* batchesOf(path) {
+/** Batches of lines (views without their newline) of a file of whole lines: what is to be stored together. */
+export const batchesOf = (path) => (task === 'single' ? singlesOf(path) : bulkOf(path));
+
+/** From one to the next is how long the store took for the one. */
+const singleSeconds = [];
+
+function* singlesOf(path) {
+  const lines = bulkOf(path).next().value;
+  for (let number = 0; number < SINGLE_WARM_UP_COUNT + SINGLE_COUNT; number++) {
+    const start = process.hrtime.bigint();
+    yield [lines[number % lines.length]];
+    if (number >= SINGLE_WARM_UP_COUNT) singleSeconds.push(Number(process.hrtime.bigint() - start) / 1e9);
+  }
+}
+
+function* bulkOf(path) {
   const file = openSync(path);
   let rest = Buffer.alloc(0);
   for (;;) {
@@ -41,8 +60,13 @@ export async function perform({ produce, consume }) {
   else await report({ produce, consume: () => consumeInMemory(consume) });
 }
 
-/** Times both in this process and prints the seconds. */
+/** Times what is asked for in this process and prints the seconds. */
 export async function report({ produce, consume }) {
+  if (task === 'single') {
+    await produce();
+    console.log(JSON.stringify({ single: median(singleSeconds) }));
+    return;
+  }
   const timed = async (run) => {
     const start = process.hrtime.bigint();
     await run();
