@@ -7,8 +7,11 @@ export function nearestName(wrong: string, candidates: readonly string[]): strin
   let best: string | undefined;
   let bestDistance = Infinity;
   for (const candidate of candidates) {
+    const farthest = Math.max(2, candidate.length / 3);
+    // So many edits it takes at least: what is long is not compared, however long it is.
+    if (Math.abs(wrong.length - candidate.length) > farthest) continue;
     const distance = editDistance(wrong.toLowerCase(), candidate.toLowerCase());
-    if (distance < bestDistance && distance <= Math.max(2, candidate.length / 3)) {
+    if (distance < bestDistance && distance <= farthest) {
       best = candidate;
       bestDistance = distance;
     }

@@ -24,6 +24,12 @@ export const HEADERS_TIMEOUT_MS = 10_000;
 
 export const MAX_CONNECTIONS = 1024;
 
+/** Requests that one client may send ahead of its answers; of more, no more is read than has come. */
+export const MAX_REQUESTS_AHEAD = 100;
+
+/** Settings of a topic, as JSON: there are a handful of them. */
+export const MAX_SETTINGS_BYTES = 64 * 1024;
+
 /** A connection without a request is kept for so long. */
 export const KEEP_ALIVE_MS = 60_000;
 

@@ -35,19 +35,21 @@ export class BodyReader {
   /**
    * The whole body, once its end has come.
    *
+   * @param limits.maxBytes where less is taken than of the body of any request
    * @throws FastQueueError `batch_too_large`, `unsupported_media_type`; ClientGone when it stops halfway
    */
-  async read(exchange: Exchange): Promise<RequestBody> {
+  async read(exchange: Exchange, limits: { maxBytes?: number } = {}): Promise<RequestBody> {
     const { request } = exchange;
+    const maxBytes = Math.min(limits.maxBytes ?? Infinity, this.#maxBodyBytes);
     const declared = request.headers['content-length'];
     const coding = declared === undefined ? request.headers['transfer-encoding'] : undefined;
     if (coding !== undefined) {
       refuseTransferCoding(coding);
-      return this.#collectInRoom(exchange);
+      return this.#collectInRoom(exchange, maxBytes);
     }
     const declaredBytes = Number(declared ?? 0);
-    if (declaredBytes > this.#maxBodyBytes) throw this.#tooLarge(exchange);
-    if (declaredBytes > SMALL_BODY_BYTES) return this.#collectInRoom(exchange);
+    if (declaredBytes > maxBytes) throw this.#tooLarge(exchange, maxBytes);
+    if (declaredBytes > SMALL_BODY_BYTES) return this.#collectInRoom(exchange, maxBytes);
     // What came in one piece with the head is taken in while this waits: no events for a body that is here already.
     await Promise.resolve();
     if (request.readableLength === declaredBytes) {
@@ -56,16 +58,16 @@ export class BodyReader {
       request.resume();
       return { chunks: whole === null ? [] : [whole], byteCount: declaredBytes, release: HELD_NOTHING };
     }
-    return this.#collectInRoom(exchange);
+    return this.#collectInRoom(exchange, maxBytes);
   }
 
-  async #collectInRoom(exchange: Exchange): Promise<RequestBody> {
+  async #collectInRoom(exchange: Exchange, maxBytes: number): Promise<RequestBody> {
     const share = new BodyShare();
     const release = (): void => {
       this.#room.release(share);
     };
     try {
-      return { ...(await this.#collect(exchange, share)), release };
+      return { ...(await this.#collect(exchange, { share, maxBytes })), release };
     } catch (error) {
       release();
       throw error;
@@ -73,7 +75,10 @@ export class BodyReader {
   }
 
   /** A small part of any body is read at once, and needs no share. */
-  #collect(exchange: Exchange, share: BodyShare): Promise<Omit<RequestBody, 'release'>> {
+  #collect(
+    exchange: Exchange,
+    { share, maxBytes }: { share: BodyShare; maxBytes: number },
+  ): Promise<Omit<RequestBody, 'release'>> {
     const { request, response } = exchange;
     if (exchange.awaitsContinue) response.writeContinue();
     return new Promise((resolve, reject) => {
@@ -81,10 +86,10 @@ export class BodyReader {
       let byteCount = 0;
       const take = (chunk: Buffer): void => {
         byteCount += chunk.length;
-        if (byteCount > this.#maxBodyBytes) {
+        if (byteCount > maxBytes) {
           chunks.length = 0;
           request.off('data', take);
-          reject(this.#tooLarge(exchange));
+          reject(this.#tooLarge(exchange, maxBytes));
           return;
         }
         chunks.push(chunk);
@@ -104,7 +109,7 @@ export class BodyReader {
   }
 
   /** What still comes is dropped for a moment; then the connection is cut. */
-  #tooLarge(exchange: Exchange): FastQueueError {
+  #tooLarge(exchange: Exchange, maxBytes: number): FastQueueError {
     const { request } = exchange;
     if (exchange.awaitsContinue) exchange.isLast = true;
     else request.resume();
@@ -116,7 +121,9 @@ export class BodyReader {
     });
     return new FastQueueError(
       'batch_too_large',
-      `The body of a request may have ${this.#maxBodyBytes} bytes (--max-body). Send it in parts. Nothing was written.`,
+      maxBytes < this.#maxBodyBytes
+        ? `The body of this request may have ${maxBytes} bytes. Nothing was written.`
+        : `The body of a request may have ${maxBytes} bytes (--max-body). Send it in parts. Nothing was written.`,
       { sideEffects: 'none' },
     );
   }

@@ -11,6 +11,7 @@ import {
   type TopicSettings,
 } from '../engine/index.ts';
 import type { Exchange } from './exchange.ts';
+import { MAX_SETTINGS_BYTES } from './limits.ts';
 import { JSON_MEDIA_TYPE } from './media-types.ts';
 import { mediaTypeOf } from './negotiation.ts';
 import { parseQuery } from './query.ts';
@@ -101,6 +102,9 @@ const thereAlready = (topic: string): FastQueueError =>
 
 export async function deleteTopic(context: ServerContext, exchange: Exchange, name: string): Promise<void> {
   parseQuery(exchange.search, []);
+  // It means nothing, but only a request that came wholly is carried out: of any other is said that nothing was done.
+  const body = await context.bodies.read(exchange, { maxBytes: MAX_SETTINGS_BYTES });
+  body.release();
   await context.topics.forget(name);
   await context.dataDirectory.deleteTopic(name);
   context.metrics.forgetTopic(name);
@@ -111,7 +115,7 @@ export async function deleteTopic(context: ServerContext, exchange: Exchange, na
 /** The body is an object of settings, or one with `settings`, as GET shows it; none at all changes nothing. */
 async function readSettings(context: ServerContext, exchange: Exchange): Promise<Partial<TopicSettings>> {
   refuseEncoded(exchange.request.headers['content-encoding']);
-  const body = await context.bodies.read(exchange);
+  const body = await context.bodies.read(exchange, { maxBytes: MAX_SETTINGS_BYTES });
   const text = Buffer.concat(body.chunks).toString();
   body.release();
   if (text.trim() === '') return {};

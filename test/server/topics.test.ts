@@ -174,6 +174,17 @@ describe('topics of serve', () => {
       expect(plain.status).to.equal(201);
     });
 
+    it('refuses settings of more than 64 KiB with 413, whatever a body may have elsewhere, and makes no topic', async () => {
+      for (const body of [`{"${'x'.repeat(70_000)}":1}`, `{"settings":[${'{},'.repeat(1_000_000)}{}]}`])
+        expectProblem(await put('refused', body), 413, 'batch_too_large');
+      const chunks = `10000\r\n${' '.repeat(65_536)}\r\n2\r\n{}\r\n0\r\n\r\n`;
+      const [answer] = await server.exchange(
+        `PUT /topics/refused HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n${chunks}`,
+      );
+      expect(answer?.status).to.equal(413);
+      expect((await server.get('/topics/refused')).status).to.equal(404);
+    });
+
     it('shows what the command shows, its consumer groups too', async () => {
       await server.publishLines('shown', 'a\nb\nc');
       await sandbox.run(['consume', 'shown', '-g', 'readers', '-n', '2']);
@@ -191,6 +202,21 @@ describe('topics of serve', () => {
       expect((await server.get('/topics/doomed/messages')).status).to.equal(404);
       const { stdout } = await sandbox.run(['topics', '--json']);
       expect(stdout.toString()).to.not.include('doomed');
+    });
+
+    it('deletes for no request that does not come wholly, of which is said that nothing was done', async () => {
+      await server.publish('spared', 'x');
+      const [answer] = await server.exchange(
+        'DELETE /topics/spared HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n',
+      );
+      expect(answer?.status).to.equal(400);
+      expect(JSON.parse(answer!.body.toString())).to.include({ sideEffects: 'none' });
+      expect((await server.get('/topics/spared/messages')).json['messages']).to.have.length(1);
+      const withBody = await server.request('DELETE', '/topics/spared', {
+        body: 'means nothing',
+        headers: { 'content-length': '13' },
+      });
+      expect(withBody.status).to.equal(204);
     });
 
     it('deletes beside posts without an error but 404, and the log that is left is sound', async () => {

@@ -75,6 +75,9 @@ export const TOPIC_OPERATIONS: Json = {
   delete: {
     operationId: 'deleteTopic',
     summary: 'Delete the topic with its records and groups. Nothing brings them back.',
-    responses: { '204': { description: 'Deleted.' }, ...problems([...WRITE_CODES, 'invalid_argument']) },
+    responses: {
+      '204': { description: 'Deleted.' },
+      ...problems([...WRITE_CODES, 'invalid_argument', 'unsupported_media_type', 'batch_too_large']),
+    },
   },
 };
