@@ -56,9 +56,10 @@ export class PieceWriter {
         else resolve();
       };
       response.once('close', settle);
-      // A socket with nobody listening for its timeout is destroyed by it; bytes that are taken start it anew.
-      if (!response.write(piece, settle))
-        cutWhenStalled(this.#exchange, { stallTimeoutMs: this.#stallTimeoutMs });
+      response.write(piece, settle);
+      // A socket with nobody listening for its timeout is destroyed by it; bytes that are taken start it anew. A small piece
+      // that node takes into its own buffer may wait for its reader as long as a large one.
+      cutWhenStalled(this.#exchange, { stallTimeoutMs: this.#stallTimeoutMs });
     });
     response.socket?.setTimeout(0);
     this.#pieceCount += 1;

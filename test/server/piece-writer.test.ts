@@ -40,6 +40,17 @@ describe('PieceWriter', () => {
     expect(body.hold(Buffer.alloc(OF_ITS_OWN_BYTES)).buffer).to.not.equal(kept.buffer);
   });
 
+  it('cuts a client that does not take a piece in time, though node takes it into a buffer of its own', () => {
+    const timeouts: number[] = [];
+    const response = Object.assign(new EventEmitter(), {
+      socket: { setTimeout: (durationMs: number) => timeouts.push(durationMs) },
+      write: () => true,
+    });
+    const exchange = { isClosed: false, response } as unknown as Exchange;
+    void new PieceWriter(exchange, { stallTimeoutMs: 1000 }).write('small');
+    expect(timeouts).to.deep.equal([1000]);
+  });
+
   it('gives others a turn now and then, though its client takes every piece at once', async () => {
     let hadTurn = false;
     setImmediate(() => (hadTurn = true));
