@@ -4,12 +4,23 @@
  * read it.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { JSON_MEDIA_TYPE } from './media-types.ts';
 import { problemOf, type Problem } from './problem.ts';
 import { withoutAuthority } from './request-target.ts';
 
 /** The client went away before its answer: nobody is told. */
 export class ClientGone extends Error {}
+
+/**
+ * Ends a connection so that an answer which is not whole does not look whole: to a client of HTTP/1.0 the end of the
+ * connection is the end of the answer, and only a reset is none.
+ */
+export function cut(socket: Socket, response: ServerResponse | undefined): void {
+  const isHalf = response?.headersSent === true && !response.writableFinished;
+  if (isHalf && response.req.httpVersion === '1.0') socket.resetAndDestroy();
+  else socket.destroy();
+}
 
 export class Exchange {
   readonly request: IncomingMessage;
@@ -86,6 +97,11 @@ export class Exchange {
     );
   }
 
+  /** Ends the connection, and an answer that has begun with it. */
+  cut(): void {
+    cut(this.request.socket, this.response);
+  }
+
   /**
    * Answers with what went wrong. Where the answer has begun already it is cut, which the client can see.
    *
@@ -93,7 +109,7 @@ export class Exchange {
    */
   fail(error: unknown, context: { dataDirectory: string; headers?: readonly string[] }): Problem | undefined {
     if (this.response.headersSent) {
-      this.response.destroy();
+      this.cut();
       return undefined;
     }
     const problem = problemOf(error, {

@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { isIP, Server as NetServer, type AddressInfo, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { FastQueueError, monotonicMs, type DataDirectory } from '../engine/index.ts';
-import { ClientGone, Exchange } from './exchange.ts';
+import { ClientGone, cut, Exchange } from './exchange.ts';
 import { cutWhenStalled } from './flow.ts';
 import { Gate, PREFLIGHT_HEADERS } from './gate.ts';
 import { HealthCheck, stopping } from './health.ts';
@@ -21,6 +21,7 @@ import {
   MAX_CONNECTIONS,
   MAX_HEADER_BYTES,
   MAX_HEADER_COUNT,
+  MAX_REQUESTS_AHEAD,
 } from './limits.ts';
 import { LinesAppender } from './lines-appender.ts';
 import { BodyReader } from './request-body.ts';
@@ -64,8 +65,12 @@ interface Connection {
   readonly socket: Socket;
   /** The latest answer. */
   response: ServerResponse | undefined;
+  /** Requests that have come and wait for their turn. */
+  aheadCount: number;
   /** It was told that what it sent is no request. */
   wasRefused: boolean;
+  /** What is told of it once the answers before it are given. */
+  refusal: NodeJS.ErrnoException | undefined;
 }
 
 /** Connections that have nothing to say for so long after the server was told to stop are closed. */
@@ -157,7 +162,7 @@ export class FastQueueServer {
       for (const { socket } of this.#connections.values()) if (socket.bytesRead === 0) socket.destroy();
     }, IDLE_CHECK_MS);
     const grace = setTimeout(() => {
-      this.#server.closeAllConnections();
+      for (const { socket, response } of this.#connections.values()) cut(socket, response);
     }, GRACE_MS);
     await closed;
     clearInterval(idle);
@@ -185,8 +190,22 @@ export class FastQueueServer {
     server.maxHeadersCount = MAX_HEADER_COUNT + 1;
     server.maxConnections = MAX_CONNECTIONS;
     server.on('connection', (socket) => {
-      this.#connections.set(socket, { socket, response: undefined, wasRefused: false });
+      const connection: Connection = {
+        socket,
+        response: undefined,
+        aheadCount: 0,
+        wasRefused: false,
+        refusal: undefined,
+      };
+      this.#connections.set(socket, connection);
+      // Node reads on behind each answer and each body, however many requests are waiting.
+      socket.on('resume', () => {
+        if (isFarAhead(connection)) socket.pause();
+      });
       socket.once('close', () => this.#connections.delete(socket));
+    });
+    server.on('timeout', (socket: Socket) => {
+      cut(socket, this.#connections.get(socket)?.response);
     });
     server.on('request', (request, response) => {
       void this.#handle(request, response);
@@ -252,9 +271,15 @@ export class FastQueueServer {
     connection.response = response;
     if (previous !== undefined) {
       // Requests that one client sends ahead have their turn one after the other: answers that nobody reads are not made.
-      if (!isOver(previous)) await new Promise((resolve) => previous.once('close', resolve));
+      if (!isOver(previous)) await untilItsTurn(connection, previous);
       // That answer was the last of its connection: what nobody would be told of is not done.
       if (!request.socket.writable) return;
+      // How long the reader of the answer before may take nothing says nothing of how long this one takes to be made.
+      request.socket.setTimeout(0);
+      if (connection.refusal !== undefined && !request.complete) {
+        this.#answerRaw(connection.refusal, request.socket);
+        return;
+      }
     }
     const beganMs = monotonicMs();
     const exchange = new Exchange(request, response, this.#stop.signal);
@@ -298,7 +323,7 @@ export class FastQueueServer {
 
   #fail(exchange: Exchange, error: unknown, route?: Route): void {
     if (error instanceof ClientGone) {
-      exchange.response.destroy();
+      exchange.cut();
       return;
     }
     if (!(error instanceof FastQueueError)) this.#options.log.failure(error);
@@ -340,8 +365,9 @@ export class FastQueueServer {
       });
       return;
     }
-    const isItsTurn = !isPending || (response.socket !== null && !response.headersSent);
-    if (error.code === 'ECONNRESET' || !isItsTurn) socket.destroy();
+    // One that waits for its turn is told when it comes.
+    if (isPending && response.socket === null && error.code !== 'ECONNRESET') connection.refusal = error;
+    else if (error.code === 'ECONNRESET' || (isPending && response.headersSent)) socket.destroy();
     else this.#answerRaw(error, socket);
   }
 
@@ -368,6 +394,17 @@ export class FastQueueServer {
     });
   }
 }
+
+/** Resolves when the answer before was given. Of a client that sends on meanwhile no more is read than has come. */
+async function untilItsTurn(connection: Connection, previous: ServerResponse): Promise<void> {
+  connection.aheadCount += 1;
+  if (isFarAhead(connection)) connection.socket.pause();
+  await new Promise((resolve) => previous.once('close', resolve));
+  connection.aheadCount -= 1;
+  if (!isFarAhead(connection)) connection.socket.resume();
+}
+
+const isFarAhead = ({ aheadCount }: Connection): boolean => aheadCount >= MAX_REQUESTS_AHEAD;
 
 /** Nothing of the answer is still to come, or can. */
 const isOver = (response: ServerResponse): boolean => response.writableFinished || response.destroyed;

@@ -446,6 +446,19 @@ describe('serve under hostile clients', () => {
     expect(grownBytes).to.be.lessThan(160 * MIB);
   });
 
+  it('requests without end that are sent ahead of one that waits cost little memory', async () => {
+    const before = server.memory().residentBytes;
+    const socket = await server.connect();
+    socket.write('GET /topics/kept/messages?offset=end&wait=60 HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await wait(100);
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(200_000));
+    await wait(3000);
+    const grownBytes = server.memory().residentBytes - before;
+    socket.destroy();
+    // Each of them took 2 KiB.
+    expect(grownBytes).to.be.lessThan(160 * MIB);
+  });
+
   it('2,000 connections that come and go leave no descriptor behind', async () => {
     const before = server.descriptorCount();
     for (let round = 0; round < 20; round++) {

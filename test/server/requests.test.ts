@@ -174,6 +174,33 @@ describe('serve, what may be asked', () => {
       expect(answers.map(({ status }) => status)).to.deep.equal([400, 412, 201, 200]);
     });
 
+    it('answers the good requests before one whose body is none, which is told so behind them', async () => {
+      const record =
+        'POST /topics/before/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nok';
+      const broken =
+        'POST /topics/before/messages HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n';
+      const answers = await server.exchange(record + record + broken);
+      expect(answers.map(({ status }) => status)).to.deep.equal([201, 201, 400]);
+      expect((await server.get('/topics/before/messages')).json['messages']).to.have.length(2);
+    });
+
+    it('answers thousands of requests that are sent ahead, in their order', async () => {
+      const socket = await server.connect();
+      const closed = untilClosed(socket);
+      const request = (topic: number, last = ''): string =>
+        `GET /topics/${topic} HTTP/1.1\r\nHost: localhost\r\n${last}\r\n`;
+      const count = 5000;
+      socket.write(
+        Array.from({ length: count }, (_, at) =>
+          request(at, at === count - 1 ? 'Connection: close\r\n' : ''),
+        ).join(''),
+      );
+      const topics = parseAnswers(await closed).map(
+        ({ body }) => (JSON.parse(body.toString()) as { topic: string }).topic,
+      );
+      expect(topics).to.deep.equal(Array.from({ length: count }, (_, at) => String(at)));
+    });
+
     describe('whose client has said that it sends no more', () => {
       const post = (topic: string, body: string, extra = ''): string =>
         `POST /topics/${topic}/messages HTTP/1.1\r\nHost: localhost\r\n${extra}Content-Length: ${body.length}\r\n\r\n${body}`;

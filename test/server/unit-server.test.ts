@@ -4,12 +4,14 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { connect, Server as NetServer, type AddressInfo } from 'node:net';
+import type { ServerResponse } from 'node:http';
+import { connect, Server as NetServer, type AddressInfo, type Socket } from 'node:net';
 import { openDataDirectory, type DataDirectory } from '../../src/engine/data-directory.ts';
 import { ERROR_TABLE } from '../../src/engine/errors.ts';
 import { MAX_BATCH_BYTES } from '../../src/engine/limits.ts';
 import { Maintenance } from '../../src/server/maintenance.ts';
 import { Metrics } from '../../src/server/metrics.ts';
+import { cut } from '../../src/server/exchange.ts';
 import { PieceWriter } from '../../src/server/flow.ts';
 import { FastQueueServer, type ServerOptions } from '../../src/server/server.ts';
 import { TopicCache } from '../../src/server/topic-cache.ts';
@@ -22,15 +24,19 @@ class TestServer {
   readonly scratch = new ScratchTopic();
   readonly failures: unknown[] = [];
   #server: FastQueueServer | undefined;
+  #dataDirectory: DataDirectory | undefined;
 
   async start(options: Partial<ServerOptions> = {}): Promise<void> {
     const metrics = new Metrics();
-    this.#server = await FastQueueServer.listen({
-      dataDirectory: openDataDirectory(this.scratch.directory, {
+    this.#dataDirectory =
+      options.dataDirectory ??
+      openDataDirectory(this.scratch.directory, {
         onBatch: (topic, batch) => {
           metrics.countBatch(topic, batch);
         },
-      }),
+      });
+    this.#server = await FastQueueServer.listen({
+      dataDirectory: this.#dataDirectory,
       metrics,
       version: '0',
       host: '127.0.0.1',
@@ -49,6 +55,10 @@ class TestServer {
       },
       ...options,
     });
+  }
+
+  get dataDirectory(): DataDirectory {
+    return this.#dataDirectory!;
   }
 
   get url(): string {
@@ -245,6 +255,47 @@ describe('FastQueueServer', () => {
     const received = await Promise.all([server.raw(slow), server.raw('GET / HT')]);
     for (const answer of received) expect(answer).to.match(/^HTTP\/1\.1 408 [^]*"code":"request_timeout"/);
     expect((await server.fetch('/topics/t')).status).to.equal(404);
+  });
+
+  it('waits behind another answer for as long as it is asked to, however little patience it has with readers', async () => {
+    await server.start({ requestTimeoutMs: 300 });
+    await server.post('x');
+    const get = (query: string, last = ''): string =>
+      `GET /topics/t/messages${query} HTTP/1.1\r\nHost: localhost\r\n${last}\r\n`;
+    const received = await server.raw(get('') + get('?offset=end&wait=1', 'Connection: close\r\n'));
+    expect(received.match(/^HTTP\/1\.1 200 /gm)).to.have.length(2);
+  });
+
+  it('resets the connection of HTTP/1.0 where an answer is cut, which would else look whole', () => {
+    const wayOf = (response: object | undefined): string[] => {
+      const calls: string[] = [];
+      const socket = { destroy: () => calls.push('destroy'), resetAndDestroy: () => calls.push('reset') };
+      cut(socket as unknown as Socket, response as ServerResponse | undefined);
+      return calls;
+    };
+    const half = { headersSent: true, writableFinished: false, req: { httpVersion: '1.0' } };
+    expect(wayOf(half)).to.deep.equal(['reset']);
+    // Chunks say themselves whether they are all.
+    expect(wayOf({ ...half, req: { httpVersion: '1.1' } })).to.deep.equal(['destroy']);
+    for (const response of [undefined, { ...half, headersSent: false }, { ...half, writableFinished: true }])
+      expect(wayOf(response)).to.deep.equal(['destroy']);
+  });
+
+  it('says in /health that there is no room for as many lines as could not be stored', async () => {
+    const disk = new FaultyFileSystem();
+    await server.start({ dataDirectory: server.scratch.dataDirectory(disk) });
+    await server.post('first');
+    disk.failNext('sync', '.store');
+    expect((await server.post('\n'.repeat(100_000), NDJSON)).status).to.equal(500);
+    const proofs: number[] = [];
+    const { dataDirectory } = server;
+    const proveRoom = dataDirectory.proveRoom.bind(dataDirectory);
+    dataDirectory.proveRoom = (byteCount) => {
+      proofs.push(byteCount);
+      return proveRoom(byteCount);
+    };
+    expect((await server.fetch('/health')).status).to.equal(200);
+    expect(proofs).to.deep.equal([1_600_000]);
   });
 
   it('streams a range of many pieces whole, as lines and as a document, and counts what it sent', async () => {
