@@ -21,6 +21,9 @@ export interface OffsetRange {
   readonly until?: OffsetPoint;
 }
 
+/** Far more than two times take. Where one ends and the other begins is tried at every colon. */
+const MAX_SPEC_CHARACTERS = 200;
+
 const NAMES: ReadonlyMap<string, OffsetPoint> = new Map<string, OffsetPoint>([
   ['beginning', { type: 'beginning' }],
   ['earliest', { type: 'beginning' }],
@@ -36,6 +39,7 @@ const NAMES: ReadonlyMap<string, OffsetPoint> = new Map<string, OffsetPoint>([
  * @throws FastQueueError `invalid_argument`, naming the forms there are
  */
 export function parseOffsetSpec(text: string, nowMs: number): OffsetRange {
+  if (text.length > MAX_SPEC_CHARACTERS) throw notASpec(text);
   if (text.startsWith('s@')) return { from: timePoint(text.slice(2), nowMs) };
   if (text.startsWith('e@')) return { until: timePoint(text.slice(2), nowMs) };
   if (text.startsWith('@')) return parseTimeRange(text.slice(1), nowMs);

@@ -33,6 +33,12 @@ describe('parseOffsetSpec', () => {
     ['s@1767225600000', { from: time(JANUARY) }],
     ['e@1767225600', { until: time(JANUARY) }],
   ];
+  it('refuses what is longer than two times can be, without a look at each of its colons', () => {
+    const begun = performance.now();
+    expect(() => parseOffsetSpec(`@${':'.repeat(15_000)}`, NOW_MS)).to.throw(FastQueueError);
+    expect(performance.now() - begun).to.be.lessThan(100);
+  });
+
   for (const [text, range] of table) {
     it(`understands ${text}`, () => {
       expect(parseOffsetSpec(text, NOW_MS)).to.deep.equal(range);
