@@ -148,11 +148,29 @@ export async function deleteTopic(context: TopicContext, lockTimeoutMs: number):
     if (mark === undefined) throw markUnsound(context);
     if (isDeleted(mark)) throw topicNotFound(context);
     const generation = mark.generation + 1;
-    writeMark(hold.markFile, { ...mark, generation, flags: mark.flags | MARK_FLAG.deleted });
-    await hold.markFile.datasync();
-    return renameAway(context, hold);
+    try {
+      writeMark(hold.markFile, { ...mark, generation, flags: mark.flags | MARK_FLAG.deleted });
+      await hold.markFile.datasync();
+      return await renameAway(context, hold);
+    } catch (error) {
+      throw deletionBegun(context, error);
+    }
   });
-  removeTree(context.fileSystem, removed);
+  try {
+    removeTree(context.fileSystem, removed);
+  } catch (error) {
+    throw deletionBegun(context, error);
+  }
+}
+
+/** From the flag on readers take the topic for deleted, whatever comes of the rest. */
+function deletionBegun({ topic }: TopicContext, error: unknown): unknown {
+  if (!(error instanceof FastQueueError)) return error;
+  return new FastQueueError(
+    error.code,
+    `The deletion of "${topic}" was begun and not finished: ${error.message}`,
+    { ...error.details, topic, sideEffects: 'unknown', cause: error },
+  );
 }
 
 /** Finishes what a killed deletion left: the directory still has the topic's name, its mark says deleted. */
