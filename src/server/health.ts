@@ -51,10 +51,10 @@ export class HealthCheck {
     this.#options = options;
   }
 
-  /** Told of every append that failed. */
-  noteFailure(error: unknown, neededBytes: number): void {
+  /** Told of every append that failed, and of how many framed bytes, which is asked for only where it matters. */
+  noteFailure(error: unknown, neededBytes: () => number): void {
     if (!(error instanceof FastQueueError) || !DISK_CODES.has(error.code)) return;
-    this.#failure = { error, neededBytes };
+    this.#failure = { error, neededBytes: neededBytes() };
     this.#checkedAtMs = -Infinity;
   }
 

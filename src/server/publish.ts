@@ -4,7 +4,9 @@
  */
 import {
   FastQueueError,
+  FRAME_HEADER_BYTES,
   LinesSource,
+  MAX_BATCH_BYTES,
   PayloadsSource,
   refuseUnfit,
   type Ack,
@@ -20,6 +22,8 @@ import { parseRecords } from './records-document.ts';
 import { refuseEncoded, wholeOf, type RequestBody } from './request-body.ts';
 import type { ServerContext } from './server-context.ts';
 
+const NEWLINE = 0x0a;
+
 export async function publish(context: ServerContext, exchange: Exchange, name: string): Promise<void> {
   parseQuery(exchange.search, []);
   const { headers } = exchange.request;
@@ -30,7 +34,7 @@ export async function publish(context: ServerContext, exchange: Exchange, name: 
   try {
     ack = await append(context, { name, body, condition, mediaType: mediaTypeOf(headers['content-type']) });
   } catch (error) {
-    context.health.noteFailure(error, body.byteCount);
+    context.health.noteFailure(error, () => frameBytesOf(body, headers['content-type']));
     throw error;
   } finally {
     body.release();
@@ -47,6 +51,15 @@ export async function publish(context: ServerContext, exchange: Exchange, name: 
     ],
     `{"topic":"${topic}","offset":${offset},"lastOffset":${ack.lastOffset},"nextOffset":${ack.nextOffset},"count":${count},"timestamp":${ack.timestamp}}\n`,
   );
+}
+
+/** About what the records would have taken in the store. */
+function frameBytesOf({ chunks, byteCount }: RequestBody, contentType: string | undefined): number {
+  if (mediaTypeOf(contentType) !== NDJSON_MEDIA_TYPE) return byteCount + FRAME_HEADER_BYTES;
+  let lineCount = 0;
+  for (const chunk of chunks)
+    for (let at = chunk.indexOf(NEWLINE); at !== -1; at = chunk.indexOf(NEWLINE, at + 1)) lineCount += 1;
+  return Math.min(byteCount + lineCount * (FRAME_HEADER_BYTES - 1), MAX_BATCH_BYTES);
 }
 
 interface Publication {
