@@ -2,6 +2,7 @@
  * What can be appended: payloads, or a bulk body of delimited lines. A source knows its size before it is framed, so
  * that the log can decide on a roll, and is framed under the lock, straight into the memory that is written from.
  */
+import { isUint8Array } from 'node:util/types';
 import { batchFull } from './append-errors.ts';
 import { FastQueueError } from './errors.ts';
 import { FRAME_HEADER_BYTES, MAX_RECORD_BYTES } from './format/frame.ts';
@@ -17,21 +18,24 @@ export interface RecordSource {
   frameInto(kernel: Kernel, at: number, stamp: { firstOffset: number; timestamp: number }): void;
 }
 
-/** Payloads in memory. The buffers must not change until the append has resolved. */
+/** Payloads in memory. The buffers must not change until the append has resolved; the list of them may. */
 export class PayloadsSource implements RecordSource {
   readonly recordCount: number;
   readonly frameBytes: number;
   readonly #payloads: readonly Uint8Array[];
 
-  /** @throws FastQueueError `record_too_large` */
+  /** @throws FastQueueError `record_too_large`; `invalid_argument` for what has no bytes to store, from who checks no types */
   constructor(payloads: readonly Uint8Array[]) {
+    if (!Array.isArray(payloads)) throw notPayloads();
+    const own = [...(payloads as readonly Uint8Array[])];
     let frameBytes = 0;
-    for (const [index, payload] of payloads.entries()) {
+    for (const [index, payload] of own.entries()) {
+      if (!isUint8Array(payload)) throw notAPayload(index);
       if (payload.length > MAX_RECORD_BYTES) throw recordTooLarge(index, payload.length);
       frameBytes += FRAME_HEADER_BYTES + payload.length;
     }
-    this.#payloads = payloads;
-    this.recordCount = payloads.length;
+    this.#payloads = own;
+    this.recordCount = own.length;
     this.frameBytes = frameBytes;
   }
 
@@ -158,6 +162,23 @@ export class LinesSource implements RecordSource {
 
 const NEWLINE = 0x0a;
 const LINE_DELIMITER = Uint8Array.of(NEWLINE);
+
+/** Frames of which nobody knows how long they are would be written over what others have stored. */
+function notAPayload(index: number): FastQueueError {
+  return new FastQueueError(
+    'invalid_argument',
+    `Record ${index + 1} is no Uint8Array: give its bytes, Buffer.from(text) for text. Nothing was written.`,
+    { sideEffects: 'none' },
+  );
+}
+
+function notPayloads(): FastQueueError {
+  return new FastQueueError(
+    'invalid_argument',
+    'The records to append must be an array of Uint8Array, one for each. Nothing was written.',
+    { sideEffects: 'none' },
+  );
+}
 
 function recordTooLarge(index: number, payloadBytes: number): FastQueueError {
   return new FastQueueError(

@@ -129,10 +129,10 @@ export class Topic {
   /**
    * Appends payloads as one batch and resolves when they are durable. All or nothing, unless the process dies.
    *
-   * @param payloads must not change until this resolves
-   * @throws FastQueueError as Log.append does, and `record_too_large`
+   * @param payloads their bytes must not change until this resolves
+   * @throws FastQueueError as Log.append does, and `record_too_large`, `invalid_argument`
    */
-  append(payloads: readonly Uint8Array[], options: AppendOptions = {}): Promise<Ack> {
+  async append(payloads: readonly Uint8Array[], options: AppendOptions = {}): Promise<Ack> {
     return this.appendSource(new PayloadsSource(payloads), options);
   }
 
