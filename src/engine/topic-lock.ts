@@ -98,10 +98,14 @@ export class TopicLock {
     this.#markFile = openMark(context, 'update');
   }
 
-  /** False where this is the lock of a directory that is gone, or of a mark that was replaced. */
+  /**
+   * False where this is the lock of a directory that is gone, or of a mark that was replaced; or where it was opened by
+   * another name (a link) that leads here no more: whoever asked for it would be told for ever that the topic has moved.
+   */
   #isOf(context: TopicContext): boolean {
     const path = markPath(context);
-    return this.#markFile.sizeIfNamed(path) !== undefined || context.fileSystem.status(path) === undefined;
+    if (this.#markFile.sizeIfNamed(path) === undefined) return context.fileSystem.status(path) === undefined;
+    return this.#context.directory === context.directory || this.#markFile.sizeIfNamed() !== undefined;
   }
 
   /** Syncs the mark as it stands, with or without the lock: only stores are synced by the holder alone. */

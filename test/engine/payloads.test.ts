@@ -25,7 +25,7 @@ describe('Topic.append', () => {
         topic.append([Buffer.from('behind')]),
       ]);
       expect(outcomes.map(({ status }) => status)).to.deep.equal(['fulfilled', 'rejected', 'fulfilled']);
-      const { reason } = outcomes[1] as PromiseRejectedResult;
+      const reason: unknown = (outcomes[1] as PromiseRejectedResult).reason;
       expect(reason).to.have.property('code', 'invalid_argument');
       expect(reason).to.have.nested.property('details.sideEffects', 'none');
       await topic.close();

@@ -1,7 +1,8 @@
 /** The lock of a topic when the disk answers an error at the moment the lock is had. */
 import { expect } from 'chai';
-import { truncateSync } from 'node:fs';
+import { symlinkSync, truncateSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { openDataDirectory } from '../../src/engine/data-directory.ts';
 import { FastQueueError } from '../../src/engine/errors.ts';
 import type { FileStatus } from '../../src/engine/io/file-system.ts';
 import { TopicLock, type LockHold } from '../../src/engine/topic-lock.ts';
@@ -107,6 +108,24 @@ describe('TopicLock', () => {
     expect((await old.append([Buffer.from('old')])).offset).to.equal(1);
     await topic.close();
     await old.close();
+    expect(fileSystem.openCount).to.equal(0);
+  });
+
+  it('is another one where the name that it was opened by leads elsewhere now, and its topic has its own still', async () => {
+    const link = `${scratch.directory}-link`;
+    symlinkSync(scratch.directory, link);
+    const fileSystem = new FaultyFileSystem();
+    const linked = await openDataDirectory(link, { fileSystem }).openTopic(TOPIC, { mode: 'append' });
+    const topic = await scratch.dataDirectory(fileSystem).openTopic(TOPIC, { mode: 'append' });
+    expect((await topic.append([Buffer.from('through either name')])).offset).to.equal(1);
+    unlinkSync(link);
+    expect((await topic.append([Buffer.from('through its own')])).offset).to.equal(2);
+    await topic.retain();
+    let refusal: unknown;
+    await linked.append([Buffer.from('through the link')]).catch((error: unknown) => (refusal = error));
+    expect(refusal).to.have.property('code', 'topic_not_found');
+    await linked.close();
+    await topic.close();
     expect(fileSystem.openCount).to.equal(0);
   });
 
