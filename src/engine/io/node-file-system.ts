@@ -60,7 +60,8 @@ function toFileStatus(stats: fs.BigIntStats): FileStatus {
 
 class NodeFileHandle implements FileHandle {
   readonly path: string;
-  readonly #fd: number;
+  /** Asked for by `#fd`, which looks whether it is open still. */
+  readonly #descriptor: number;
   /** Undefined where nothing is to be mapped. */
   readonly #maps: MemoryMaps | undefined;
   /** The same file, opened so that every write is synced (O_DSYNC); its own descriptor where that is not to be had. */
@@ -68,11 +69,19 @@ class NodeFileHandle implements FileHandle {
   /** Of the open file, once they were asked for: a descriptor stays with its file, whatever becomes of the name. */
   #numbers: { readonly ino: number; readonly dev: number } | undefined;
   #closed = false;
+  /** Calls on other threads that have not returned: the descriptor must outlive them. */
+  #underWay = 0;
 
   constructor(path: string, fd: number, maps?: MemoryMaps) {
     this.path = path;
-    this.#fd = fd;
+    this.#descriptor = fd;
     this.#maps = maps;
+  }
+
+  /** @throws FastQueueError `closed`: by now the number may be another file's, which must not be written to */
+  get #fd(): number {
+    if (this.#closed) throw new FastQueueError('closed', `${this.path} was closed.`, { path: this.path });
+    return this.#descriptor;
   }
 
   read(target: Uint8Array, position: number): number {
@@ -92,16 +101,19 @@ class NodeFileHandle implements FileHandle {
     return attempt('write to', this.path, () => fs.writeSync(this.#fd, source, 0, source.length, position));
   }
 
-  writeDurably(source: Uint8Array, position: number): Promise<number> {
+  async writeDurably(source: Uint8Array, position: number): Promise<number> {
+    const own = this.#fd;
     this.#durableFd ??= this.#openDurable();
     const fd = this.#durableFd;
-    return new Promise((resolve, reject) => {
-      fs.write(fd, source, 0, source.length, position, (error, written) => {
-        if (error !== null) reject(this.#failure(error, 'write to'));
-        else if (fd === this.#fd) resolve(this.datasync().then(() => written));
-        else resolve(written);
+    let written = 0;
+    await this.#settle('write to', (done) => {
+      fs.write(fd, source, 0, source.length, position, (error, count) => {
+        written = count;
+        done(error);
       });
     });
+    if (fd === own) await this.datasync();
+    return written;
   }
 
   datasync(): Promise<void> {
@@ -148,11 +160,25 @@ class NodeFileHandle implements FileHandle {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    if (this.#underWay === 0) this.#closeDescriptors();
+  }
+
+  /** Nobody is there any more who could be told of an error. */
+  #closeLate(): void {
+    try {
+      this.#closeDescriptors();
+    } catch (error) {
+      if (!(error instanceof FastQueueError)) throw error;
+    }
+  }
+
+  #closeDescriptors(): void {
     attempt('close', this.path, () => {
       try {
-        if (this.#durableFd !== undefined && this.#durableFd !== this.#fd) fs.closeSync(this.#durableFd);
+        if (this.#durableFd !== undefined && this.#durableFd !== this.#descriptor)
+          fs.closeSync(this.#durableFd);
       } finally {
-        fs.closeSync(this.#fd);
+        fs.closeSync(this.#descriptor);
       }
     });
   }
@@ -202,18 +228,17 @@ class NodeFileHandle implements FileHandle {
   #settle(doing: string, start: (done: (error: Error | null) => void) => void): Promise<void> {
     return new Promise((resolve, reject) => {
       start((error) => {
+        this.#underWay -= 1;
+        if (this.#closed && this.#underWay === 0) this.#closeLate();
         if (error === null) {
           resolve();
           return;
         }
-        reject(this.#failure(error, doing));
+        const failure = fromSystemError(error, doing, { path: this.path });
+        reject(failure instanceof Error ? failure : error);
       });
+      this.#underWay += 1;
     });
-  }
-
-  #failure(error: Error, doing: string): Error {
-    const failure = fromSystemError(error, doing, { path: this.path });
-    return failure instanceof Error ? failure : error;
   }
 }
 
