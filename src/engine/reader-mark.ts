@@ -4,7 +4,7 @@
  */
 import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
-import type { FileHandle } from './io/file-system.ts';
+import { isSameFile, type FileHandle, type FileStatus } from './io/file-system.ts';
 import { openIfThere } from './io/open-if-there.ts';
 import { MARK_REREAD_COUNT } from './limits.ts';
 import { isDeleted, isFailed, openMark, peekMark, readMark } from './mark-file.ts';
@@ -15,6 +15,8 @@ export class ReaderMark {
   readonly #context: TopicContext;
   /** Undefined where there is none. */
   #file: FileHandle | undefined;
+  /** That the topic's name led to when the reader was opened. */
+  readonly #directory: FileStatus | undefined;
   #value: HighWatermark;
   #isAssumed: boolean;
 
@@ -26,12 +28,14 @@ export class ReaderMark {
     context: TopicContext,
     options: { onDamage: 'stop' | 'skip'; settle: () => Promise<void> },
   ): Promise<ReaderMark> {
-    const file = openMarkIfAny(context, options.onDamage);
+    const { file, directory } = openInDirectory(context, options.onDamage);
     try {
-      let mark = new ReaderMark(context, file, await markOrStores(context, file, options.onDamage));
+      const read = async (): Promise<ReaderMark> =>
+        new ReaderMark(context, { file, directory }, await markOrStores(context, file, options.onDamage));
+      let mark = await read();
       if (mark.hasUnsettledTail()) {
         await options.settle();
-        mark = new ReaderMark(context, file, await markOrStores(context, file, options.onDamage));
+        mark = await read();
       }
       if (isDeleted(mark.value)) throw topicNotFound(context);
       return mark;
@@ -43,11 +47,12 @@ export class ReaderMark {
 
   private constructor(
     context: TopicContext,
-    file: FileHandle | undefined,
+    opened: OpenedMark,
     state: { mark: HighWatermark; isAssumed: boolean },
   ) {
     this.#context = context;
-    this.#file = file;
+    this.#file = opened.file;
+    this.#directory = opened.directory;
     this.#value = state.mark;
     this.#isAssumed = state.isAssumed;
   }
@@ -74,9 +79,11 @@ export class ReaderMark {
 
   /**
    * Whether a file that was opened by name just now is one of this log: nothing was replaced since the mark was read, and
-   * the topic was not deleted. Another of the same name may have stores of the same names, whose frames check out.
+   * the topic was neither deleted nor moved away. Another of the same name may have stores of the same names, whose frames
+   * check out.
    */
   isUnchanged(): boolean {
+    if (this.#isElsewhere()) return false;
     const now = this.peek();
     return now === undefined || (now.generation === this.#value.generation && !isDeleted(now));
   }
@@ -94,7 +101,8 @@ export class ReaderMark {
    * Reads the mark again, in the file that has its name by now. True when files may have been replaced.
    *
    * @param nextOffset where the reader stands: a log that ends before it is another one
-   * @throws FastQueueError `topic_not_found` when the topic was deleted, even if there is another of that name now
+   * @throws FastQueueError `topic_not_found` when the topic was deleted or moved away, even if there is another of that
+   *   name now
    */
   async refresh(nextOffset: number): Promise<boolean> {
     // Until recover has made a new mark there is nothing to follow.
@@ -121,11 +129,10 @@ export class ReaderMark {
     );
   }
 
-  /** The topic was deleted under the reader: what it misses then is no damage. */
+  /** The topic was deleted or moved away under the reader: what it misses then is no damage. */
   isTopicGone(): boolean {
     const now = this.peek();
-    if (now !== undefined && isDeleted(now)) return true;
-    return this.#context.fileSystem.status(this.#context.directory) === undefined;
+    return (now !== undefined && isDeleted(now)) || this.#isElsewhere();
   }
 
   /** Whether there is something behind it that whoever has the lock may settle. */
@@ -157,13 +164,42 @@ export class ReaderMark {
     return this.#file?.sizeIfNamed() !== undefined;
   }
 
+  /** The name leads to another directory now, or to none; not where only the mark was made anew in this one. */
+  #isElsewhere(): boolean {
+    if (this.#isStillNamed()) return false;
+    return !isSameFile(this.#context.fileSystem.status(this.#context.directory), this.#directory);
+  }
+
   /** The old file has the last word: whoever deletes a topic says so there before another can have its name. */
   #reopen(): void {
     const last = this.peek();
     if (last !== undefined && isDeleted(last)) throw topicNotFound(this.#context);
+    if (this.#isElsewhere()) throw topicNotFound(this.#context);
     const reopened = openMark(this.#context, 'read');
     this.#file?.close();
     this.#file = reopened;
+  }
+}
+
+interface OpenedMark {
+  /** Undefined where there is none and damage is skipped. */
+  readonly file: FileHandle | undefined;
+  readonly directory: FileStatus | undefined;
+}
+
+/** The mark and the directory that it is in. */
+function openInDirectory(context: TopicContext, onDamage: 'stop' | 'skip'): OpenedMark {
+  for (;;) {
+    const file = openMarkIfAny(context, onDamage);
+    try {
+      const directory = context.fileSystem.status(context.directory);
+      if (file === undefined || file.sizeIfNamed() !== undefined) return { file, directory };
+    } catch (error) {
+      file?.close();
+      throw error;
+    }
+    // Another has the name since.
+    file.close();
   }
 }
 
