@@ -15,8 +15,10 @@ import {
 import { isValidName, NAME_RULE } from './format/file-names.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import { isAllZeros } from './format/zeros.ts';
-import { isSameFile, type FileHandle } from './io/file-system.ts';
+import type { FileHandle } from './io/file-system.ts';
+import { isGone } from './io/open-if-there.ts';
 import { monotonicMs } from './monotonic.ts';
+import { refuseNoOffset } from './offset-argument.ts';
 import { groupsPath, topicNotFound, type TopicContext } from './topic-directory.ts';
 
 export interface GroupStatus {
@@ -32,10 +34,12 @@ export interface GroupStatus {
 /** A group, locked for one consumer until it is closed. */
 export class ConsumerGroup {
   readonly name: string;
+  readonly #context: TopicContext;
   readonly #file: FileHandle;
   #position: GroupPosition | undefined;
 
-  constructor(name: string, file: FileHandle, position: GroupPosition | undefined) {
+  constructor(context: TopicContext, name: string, file: FileHandle, position: GroupPosition | undefined) {
+    this.#context = context;
     this.name = name;
     this.#file = file;
     this.#position = position;
@@ -46,8 +50,13 @@ export class ConsumerGroup {
     return this.#position?.nextOffset;
   }
 
-  /** Stores where the group stands. Durable when it resolves. */
+  /**
+   * Stores where the group stands. Durable when it resolves.
+   *
+   * @throws FastQueueError `invalid_argument` for what is no offset; `closed`; disk errors as themselves
+   */
   async commit(nextOffset: number): Promise<void> {
+    refuseNoOffset('The next offset of a group', nextOffset);
     const position = { nextOffset, storedAt: Date.now() };
     const written = this.#file.write(encodeGroupPosition(position), 0);
     if (written !== GROUP_POSITION_BYTES) {
@@ -61,6 +70,15 @@ export class ConsumerGroup {
     }
     await this.#file.datasync();
     this.#position = position;
+  }
+
+  /**
+   * What was opened by the topic's name before this is of the group's own topic, and of none made anew since.
+   *
+   * @throws FastQueueError `topic_not_found` where the group went with its topic
+   */
+  refuseGone(): void {
+    if (this.#file.sizeIfNamed() === undefined) throw topicNotFound(this.#context);
   }
 
   close(): void {
@@ -95,7 +113,7 @@ export async function openGroup(
   const file = await lockGroupFile(context, { name, lockTimeoutMs: options.lockTimeoutMs });
   try {
     const position = options.repair === true ? undefined : readPosition(context, file, name);
-    return new ConsumerGroup(name, file, position);
+    return new ConsumerGroup(context, name, file, position);
   } catch (error) {
     file.close();
     throw error;
@@ -111,7 +129,7 @@ async function lockGroupFile(
     const file = await openGroupFile(context, options.name);
     try {
       await lockGroup(context, file, options);
-      if (isSameFile(context.fileSystem.status(file.path), file.status())) return file;
+      if (file.sizeIfNamed() !== undefined) return file;
     } catch (error) {
       file.close();
       throw error;
@@ -120,8 +138,19 @@ async function lockGroupFile(
   }
 }
 
-/** The file's directory entries are durable before its first position can be, whoever made them. */
 async function openGroupFile(context: TopicContext, name: string): Promise<FileHandle> {
+  try {
+    return await makeGroupFile(context, name);
+  } catch (error) {
+    // The topic was deleted between two of these steps.
+    if (isGone(error) && context.fileSystem.status(context.directory) === undefined)
+      throw topicNotFound(context);
+    throw error;
+  }
+}
+
+/** The file's directory entries are durable before its first position can be, whoever made them. */
+async function makeGroupFile(context: TopicContext, name: string): Promise<FileHandle> {
   const { fileSystem, directory } = context;
   const groups = groupsPath(context);
   if (fileSystem.status(directory) === undefined) throw topicNotFound(context);

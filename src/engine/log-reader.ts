@@ -35,8 +35,8 @@ import { placeAtOffset } from './starting-place.ts';
 import { storeBytes, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
 
 export interface ReaderOptions {
-  /** First offset wanted. */
-  readonly from: number;
+  /** First offset wanted; undefined: where the log begins. */
+  readonly from: number | undefined;
   /** `stop`: damage is thrown. `skip`: damage is a step, and reading goes on behind it. */
   readonly onDamage: 'stop' | 'skip';
   /** Settles what a dead writer left if that can be done at once; resolves to false when it cannot. */
@@ -50,6 +50,8 @@ export class LogReader {
   readonly #options: ReaderOptions;
   readonly #mark: ReaderMark;
   #cursor: SegmentCursor | undefined;
+  /** What was asked for begins here. */
+  #from: number;
   #nextOffset: number;
   #watch: MarkWatch | undefined;
 
@@ -62,16 +64,18 @@ export class LogReader {
   static async open(context: TopicContext, options: ReaderOptions): Promise<LogReader> {
     const settle = (): Promise<void> => settleIfCan(options);
     const mark = await ReaderMark.open(context, { onDamage: options.onDamage, settle });
-    if (options.from <= mark.value.nextOffset) return new LogReader(context, options, mark);
+    const { from = mark.value.startOffset } = options;
+    if (from <= mark.value.nextOffset) return new LogReader(context, options, mark, from);
     mark.close();
-    throw outOfRange(context, options.from, mark.value);
+    throw outOfRange(context, from, mark.value);
   }
 
-  private constructor(context: TopicContext, options: ReaderOptions, mark: ReaderMark) {
+  private constructor(context: TopicContext, options: ReaderOptions, mark: ReaderMark, from: number) {
     this.#context = context;
     this.#options = options;
     this.#mark = mark;
-    this.#nextOffset = options.from;
+    this.#from = from;
+    this.#nextOffset = from;
   }
 
   /** The offset that the next step begins at. */
@@ -92,6 +96,7 @@ export class LogReader {
   /** Goes on at another offset, before `mark.nextOffset` or at it. */
   seek(offset: number): void {
     this.#forgetCursor();
+    this.#from = offset;
     this.#nextOffset = offset;
   }
 
@@ -281,7 +286,7 @@ export class LogReader {
    * get there. Foreign bytes take no offset, and are before the first record wanted if nothing else is.
    */
   #liesBefore(place: SegmentPlace, isSkipping: boolean): boolean {
-    return place.offset <= this.#nextOffset && (isSkipping || this.#nextOffset === this.#options.from);
+    return place.offset <= this.#nextOffset && (isSkipping || this.#nextOffset === this.#from);
   }
 
   #jumpToStart(): GapStep {

@@ -46,7 +46,7 @@ export class TopicMoved extends FastQueueError {
   }
 }
 
-/** Before files are deleted or renamed by name: never those of a directory that was put in this one's place. @throws TopicMoved */
+/** Before files are deleted, renamed or replaced by name: never those of a directory that was put in this one's place. @throws TopicMoved */
 export function refuseMoved(context: TopicContext, hold: Pick<LockHold, 'isInPlace'>): void {
   if (!hold.isInPlace()) throw new TopicMoved(context);
 }

@@ -12,6 +12,7 @@ import { Log, type AppendOptions, type BatchReport } from './log.ts';
 import { LogReader } from './log-reader.ts';
 import { currentMark, peekMark, writeMark } from './mark-file.ts';
 import { MAX_OFFSET, RECORDS_CHUNK_BYTES } from './limits.ts';
+import { refuseNoOffset } from './offset-argument.ts';
 import { PassedPlaces } from './passed-places.ts';
 import { PayloadsSource, type RecordSource } from './record-sources.ts';
 import { applyRetention, retainTopic, type RetentionReport } from './retention.ts';
@@ -20,8 +21,8 @@ import { settleIfFree } from './settle.ts';
 import { DEFAULT_TOPIC_SETTINGS, type TopicSettings } from './settings.ts';
 import { offsetAtTime } from './time-lookup.ts';
 import type { TopicContext } from './topic-directory.ts';
-import type { LockHold } from './topic-lock.ts';
-import { readTopicSettings, writeTopicSettings } from './topic-settings.ts';
+import { refuseMoved, type LockHold } from './topic-lock.ts';
+import { checkTopicSettings, readTopicSettings, writeTopicSettings } from './topic-settings.ts';
 
 export interface TopicStatus {
   readonly topic: string;
@@ -146,8 +147,8 @@ export class Topic {
     return this.#writer.append(batch, options);
   }
 
-  /** A reader that begins at offset `from`. Close it. */
-  openReader(options: { from: number; onDamage?: 'stop' | 'skip' }): Promise<LogReader> {
+  /** A reader that begins at offset `from`, by default where the topic begins. Close it. */
+  openReader(options: { from?: number | undefined; onDamage?: 'stop' | 'skip' } = {}): Promise<LogReader> {
     return LogReader.open(this.#context, {
       from: options.from,
       onDamage: options.onDamage ?? 'stop',
@@ -181,13 +182,18 @@ export class Topic {
   /**
    * Records and gaps in offset order, payloads copied.
    *
-   * @throws FastQueueError `damaged` (naming the next readable offset), `offset_out_of_range`, `offset_removed`
+   * @throws FastQueueError `damaged` (naming the next readable offset), `offset_out_of_range`, `offset_removed`,
+   *   `invalid_argument`
    */
   async *records(options: RecordsOptions = {}): AsyncGenerator<RecordEntry | GapEntry, void, undefined> {
-    const mark = await this.mark();
-    const untilOffset = options.until ?? (options.follow === true ? MAX_OFFSET : mark.nextOffset);
-    const reader = await this.openReader({ from: options.from ?? mark.startOffset });
+    if (options.from !== undefined) refuseNoOffset('The offset to begin at', options.from);
+    if (options.until !== undefined && options.until !== Infinity)
+      refuseNoOffset('The offset to end before', options.until);
+    const reader = await this.openReader({ from: options.from });
     try {
+      // As the reader has it: behind what a dead writer left, and of the same topic, should another be made meanwhile.
+      const end = options.follow === true ? MAX_OFFSET : reader.mark.nextOffset;
+      const untilOffset = options.until ?? end;
       while (options.signal?.aborted !== true) {
         const step = reader.read({ maxBytes: RECORDS_CHUNK_BYTES, maxRecords: Infinity, untilOffset });
         if (step.type === 'records') {
@@ -258,14 +264,19 @@ export class Topic {
   /**
    * Changes settings that are stored in the topic, and writes a new topic.json where there was no sound one. Every
    * writer reads them again, since the generation is raised. Append mode only; durable when it resolves.
+   *
+   * @throws FastQueueError `invalid_argument` for a name or value that is wrong; `locked`, `damaged`; disk errors
    */
   async changeSettings(changes: Partial<TopicSettings>): Promise<TopicSettings> {
+    const given = Object.entries(changes).filter(([, value]) => (value as number | undefined) !== undefined);
+    const checked = checkTopicSettings(Object.fromEntries(given));
     return this.#writer.withLock(async (hold, mark) => {
       const document = readTopicSettings(this.#context);
-      const settings = { ...(document?.settings ?? DEFAULT_TOPIC_SETTINGS), ...changes };
+      const settings = { ...(document?.settings ?? DEFAULT_TOPIC_SETTINGS), ...checked };
       // First the generation: who dies in between has made writers look again for nothing, never missed a change.
       writeMark(hold.markFile, { ...mark, generation: mark.generation + 1 });
       await hold.markFile.datasync();
+      refuseMoved(this.#context, hold);
       await writeTopicSettings(this.#context, {
         format: 1,
         id: document?.id ?? randomUUID(),

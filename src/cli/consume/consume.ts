@@ -91,28 +91,37 @@ export async function consume(request: ConsumeRequest): Promise<ConsumeReport> {
   }
 }
 
-/** Where the log begins and ends is known only once what a dead writer left was settled, which opening a reader does. */
+/**
+ * Where the log begins and ends is known only once what a dead writer left was settled, which opening a reader does. The
+ * same reader then reads: another could be of a topic that was made anew meanwhile.
+ */
 async function openReader(
   topic: Topic,
   request: ConsumeRequest,
   group: ConsumerGroup | undefined,
 ): Promise<{ reader: LogReader; range: ConsumeRange }> {
-  const probe = await topic.openReader({ from: 0, onDamage: request.onDamage });
-  probe.close();
-  if (probe.isMarkAssumed) {
-    request.onWarning(
-      `The high-water mark of "${topic.name}" is missing or damaged: records that check out are read, and it cannot be known ` +
-        `whether acknowledged ones are missing at the end. Run "${commandLine(topic, `recover ${topic.name} --dry-run`)}".`,
-    );
+  const reader = await topic.openReader({ onDamage: request.onDamage });
+  try {
+    group?.refuseGone();
+    if (reader.isMarkAssumed) {
+      request.onWarning(
+        `The high-water mark of "${topic.name}" is missing or damaged: records that check out are read, and it cannot be known ` +
+          `whether acknowledged ones are missing at the end. Run "${commandLine(topic, `recover ${topic.name} --dry-run`)}".`,
+      );
+    }
+    const range = await resolveRange(topic, reader.mark, {
+      spec: request.spec,
+      group: group?.nextOffset === undefined ? undefined : { name: group.name, nextOffset: group.nextOffset },
+      isFollowing: isWaiting(request),
+      clamp: request.clamp,
+      clampWord: '--clamp',
+    });
+    reader.seek(range.fromOffset);
+    return { reader, range };
+  } catch (error) {
+    reader.close();
+    throw error;
   }
-  const range = await resolveRange(topic, probe.mark, {
-    spec: request.spec,
-    group: group?.nextOffset === undefined ? undefined : { name: group.name, nextOffset: group.nextOffset },
-    isFollowing: isWaiting(request),
-    clamp: request.clamp,
-    clampWord: '--clamp',
-  });
-  return { reader: await topic.openReader({ from: range.fromOffset, onDamage: request.onDamage }), range };
 }
 
 /** A timeout says how long to wait for more, so it waits. */

@@ -9,6 +9,8 @@ import {
   resolveOffset,
   settingNamed,
   type DataDirectory,
+  type OffsetPoint,
+  type Topic,
   type TopicSettings,
   type TopicStatus,
 } from '../../engine/index.ts';
@@ -120,26 +122,33 @@ export async function resetGroup(
   }
   const topic = await dataDirectory.openTopic(request.topic, { mode: 'read' });
   try {
-    const { startOffset, nextOffset } = await topic.mark();
-    const bounds = { startOffset, nextOffset, offsetAtTime: (time: number) => topic.offsetAtTime(time) };
-    const offset = await resolveOffset(spec.from, bounds);
-    if (offset < startOffset || offset > nextOffset) {
-      throw new FastQueueError(
-        offset < startOffset ? 'offset_removed' : 'offset_out_of_range',
-        `Offset ${offset} is outside "${topic.name}", which has offsets ${startOffset} to before ${nextOffset}.`,
-        { topic: topic.name, offset, startOffset, endOffset: nextOffset },
-      );
-    }
+    // Waits for its consumer. What the spec means is known behind that: the topic may be another one by then.
     const group = await topic.openGroup(request.group, { repair: true });
     try {
+      await topic.settle();
+      const offset = await offsetOf(topic, spec.from);
       await group.commit(offset);
+      group.refuseGone();
+      return { topic: topic.name, group: request.group, nextOffset: offset };
     } finally {
       group.close();
     }
-    return { topic: topic.name, group: request.group, nextOffset: offset };
   } finally {
     await topic.close();
   }
+}
+
+/** @throws FastQueueError `offset_out_of_range`, `offset_removed` */
+async function offsetOf(topic: Topic, point: OffsetPoint): Promise<number> {
+  const { startOffset, nextOffset } = await topic.mark();
+  const bounds = { startOffset, nextOffset, offsetAtTime: (time: number) => topic.offsetAtTime(time) };
+  const offset = await resolveOffset(point, bounds);
+  if (offset >= startOffset && offset <= nextOffset) return offset;
+  throw new FastQueueError(
+    offset < startOffset ? 'offset_removed' : 'offset_out_of_range',
+    `Offset ${offset} is outside "${topic.name}", which has offsets ${startOffset} to before ${nextOffset}.`,
+    { topic: topic.name, offset, startOffset, endOffset: nextOffset },
+  );
 }
 
 /** `key=value` pairs as settings. @throws FastQueueError `invalid_argument`, naming the nearest right name */

@@ -1,0 +1,25 @@
+/** Commands that wait or look for their place while their topic is deleted and made anew. */
+import { expect } from 'chai';
+import { resetGroup } from '../../src/cli/topics/topics.ts';
+import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
+
+describe('topics reset', () => {
+  const scratch = ScratchTopic.forEach(30);
+
+  it('means the topic whose group it sets: another than when it began to wait for the consumer', async () => {
+    const data = scratch.dataDirectory();
+    const topic = await scratch.open();
+    const group = await topic.openGroup('g');
+    const resetting = resetGroup(data, { topic: TOPIC, group: 'g', to: 'end', nowMs: Date.now() });
+    await new Promise(setImmediate);
+    await topic.close();
+    await data.deleteTopic(TOPIC);
+    await scratch.fill(3);
+    group.close();
+    expect((await resetting).nextOffset).to.equal(3);
+    const remade = await data.openTopic(TOPIC, { mode: 'read' });
+    const [status] = (await remade.status()).groups;
+    expect(status).to.include({ name: 'g', nextOffset: 3, behind: 0 });
+    await remade.close();
+  });
+});
