@@ -13,7 +13,7 @@ import {
   isDeletedDirectoryName,
 } from './format/file-names.ts';
 import { MARK_FLAG, type HighWatermark } from './format/high-watermark.ts';
-import type { FileSystem } from './io/file-system.ts';
+import { isSameFile, type FileSystem } from './io/file-system.ts';
 import { openIfThere } from './io/open-if-there.ts';
 import { isDeleted, isHalfMade, markUnsound, peekMark, renewMark, writeMark } from './mark-file.ts';
 import type { TopicSettings } from './settings.ts';
@@ -82,6 +82,7 @@ export async function createTopic(
     if (!isUnfinished(context, hold)) return false;
     writeHolder(context);
     await makeMissing(context, hold);
+    refuseMoved(context, hold);
     await writeTopicSettings(context, {
       format: 1,
       id: randomUUID(),
@@ -214,10 +215,15 @@ async function renameAway(context: TopicContext, hold: LockHold): Promise<string
 
 /**
  * Removes a renamed topic directory and all that is in it. A symbolic link in it is removed and never followed: what it
- * leads to is somebody else's. The directory itself may be one, to where the topic really was.
+ * leads to is somebody else's. The directory itself may be one, to where the topic really was, as long as that is there:
+ * by its own name the topic may be deleted and made anew meanwhile.
  */
 export function removeTree(fileSystem: FileSystem, path: string): void {
-  for (const name of fileSystem.list(path) ?? []) removeEntry(fileSystem, join(path, name));
+  const directory = fileSystem.status(path);
+  for (const name of fileSystem.list(path) ?? []) {
+    if (!isSameFile(fileSystem.status(path), directory)) break;
+    removeEntry(fileSystem, join(path, name));
+  }
   if (!removeIfDirectory(fileSystem, path)) fileSystem.unlink(path);
 }
 

@@ -225,4 +225,59 @@ describe('a directory exchanged under the lock', () => {
     await topic.close();
     expect(existsSync(join(scratch.directory, TOPIC, '00000000000000000000.store'))).to.equal(true);
   });
+
+  it('while settings are changed: the other topic keeps its own, and its id', async () => {
+    const topic = await openTopic();
+    await appendAll(topic, 4);
+    const other = await scratch.dataDirectory().openTopic(OTHER, { mode: 'read' });
+    const before = await other.status();
+    disk.before('sync high-watermark', exchange);
+    let refusal: unknown;
+    await topic.changeSettings({ segmentBytes: 4096 }).catch((error: unknown) => (refusal = error));
+    expect(disk.hasHappened).to.equal(true);
+    expect(refusal).to.have.property('code', 'io_error');
+    await topic.close();
+    const now = await scratch.dataDirectory().openTopic(TOPIC, { mode: 'read' });
+    expect(await now.status()).to.deep.include({ id: before.id, settings: before.settings });
+  });
+
+  it('under a reader: it goes on in no segment of the other topic', async () => {
+    await fill(40);
+    await scratch.dataDirectory().deleteTopic(OTHER);
+    const other = await scratch.dataDirectory().openTopic(OTHER, { mode: 'append', create: SEGMENTS });
+    for (let number = 0; number < 60; number++) await other.append([Buffer.from(''.padEnd(100, 'x'))]);
+    await other.close();
+    const topic = await scratch.dataDirectory().openTopic(TOPIC, { mode: 'read' });
+    let refusal: unknown;
+    let count = 0;
+    try {
+      for await (const entry of topic.records({ follow: true })) {
+        expect(entry.type === 'record' && entry.payload.toString()).to.match(/^mine/);
+        count += 1;
+        if (count === 2) exchange();
+      }
+    } catch (error) {
+      refusal = error;
+    }
+    expect(refusal).to.have.property('code', 'topic_not_found');
+    expect(count).to.be.within(2, 39);
+  });
+
+  it('under a follower that has read all of it: it does not go on in the other topic', async () => {
+    await fill(4);
+    const topic = await scratch.dataDirectory().openTopic(TOPIC, { mode: 'read' });
+    let refusal: unknown;
+    let count = 0;
+    try {
+      for await (const entry of topic.records({ follow: true })) {
+        expect(entry.type === 'record' && entry.payload.toString()).to.match(/^mine/);
+        count += 1;
+        if (count === 4) setTimeout(exchange, 50);
+      }
+    } catch (error) {
+      refusal = error;
+    }
+    expect(refusal).to.have.property('code', 'topic_not_found');
+    expect(count).to.equal(4);
+  });
 });
