@@ -153,12 +153,9 @@ export class TopicLock {
     return this.#tryTake() === 'taken' ? this.#hold(false) : undefined;
   }
 
-  /** The descriptor is closed with the last reference, or when the wait under way has returned. */
+  /** The descriptor is closed with the last reference, or when the wait under way has returned: until then whoever opens the topic shares it. */
   close(): void {
     this.#references -= 1;
-    if (this.#references > 0) return;
-    if (TopicLock.#open.get(this.#directoryIdentity) === this)
-      TopicLock.#open.delete(this.#directoryIdentity);
     this.#closeIfUnused();
   }
 
@@ -291,8 +288,11 @@ export class TopicLock {
   }
 
   #closeIfUnused(): void {
-    if (this.#references === 0 && !this.#held && !this.#waiting && this.#syncCount === 0)
-      this.#markFile.close();
+    if (this.#references > 0 || this.#held || this.#waiting || this.#syncCount > 0) return;
+    // Not before: who opened the topic again and again beside a holder that is stuck would begin a wait each time.
+    if (TopicLock.#open.get(this.#directoryIdentity) === this)
+      TopicLock.#open.delete(this.#directoryIdentity);
+    this.#markFile.close();
   }
 
   #heldByAnother(timeoutMs: number): FastQueueError {

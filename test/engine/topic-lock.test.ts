@@ -129,6 +129,25 @@ describe('TopicLock', () => {
     expect(fileSystem.openCount).to.equal(0);
   });
 
+  it('waits in the kernel once, however often who gave up comes again', async () => {
+    const fileSystem = new FaultyFileSystem();
+    const other = fileSystem.open(scratch.path('high-watermark'), 'update');
+    expect(other.tryLock()).to.equal(true);
+    const data = openDataDirectory(scratch.directory, { fileSystem, lockTimeoutMs: 10 });
+    for (let number = 0; number < 5; number++) {
+      let refusal: unknown;
+      await data.openTopic(TOPIC, { mode: 'append' }).catch((error: unknown) => (refusal = error));
+      expect(refusal).to.have.property('code', 'locked');
+    }
+    const { openCount } = fileSystem;
+    other.close();
+    expect(openCount, 'the other one and the one that waits').to.equal(2);
+    const topic = await scratch.dataDirectory(fileSystem).openTopic(TOPIC, { mode: 'append' });
+    expect((await topic.append([Buffer.from('again')])).offset).to.equal(1);
+    await topic.close();
+    expect(fileSystem.openCount).to.equal(0);
+  });
+
   it('leaves no file open where the topic could not be opened for append', async () => {
     truncateSync(scratch.path('00000000000000000000.store'), 5);
     const fileSystem = new FaultyFileSystem();
