@@ -16,7 +16,7 @@ import { isValidName, NAME_RULE } from './format/file-names.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import { isAllZeros } from './format/zeros.ts';
 import type { FileHandle } from './io/file-system.ts';
-import { isGone } from './io/open-if-there.ts';
+import { isGone, openIfThere } from './io/open-if-there.ts';
 import { monotonicMs } from './monotonic.ts';
 import { refuseNoOffset } from './offset-argument.ts';
 import { groupsPath, topicNotFound, type TopicContext } from './topic-directory.ts';
@@ -218,7 +218,9 @@ function positionUnsound(context: TopicContext, name: string): FastQueueError {
 export function listGroups(context: TopicContext, mark: HighWatermark): GroupStatus[] {
   const names = (context.fileSystem.list(groupsPath(context)) ?? []).filter(isValidName);
   return names.flatMap((name): GroupStatus[] => {
-    const file = context.fileSystem.open(join(groupsPath(context), name), 'read');
+    const file = openIfThere(context.fileSystem, join(groupsPath(context), name));
+    // Gone with its topic.
+    if (file === undefined) return [];
     try {
       const bytes = readGroupFile(file);
       // A consumer has opened it and taken nothing yet.
