@@ -8,7 +8,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from '@oclif/core/command';
-import type { Input, ParserOutput } from '@oclif/core/interfaces';
+import type { FlagInput, Input, ParserOutput } from '@oclif/core/interfaces';
 import { parse } from '@oclif/core/parser';
 import {
   dataDirectorySuffix,
@@ -20,6 +20,7 @@ import {
   type DataDirectoryOptions,
 } from '../engine/index.ts';
 import { resolveCommandSettings } from './command-settings.ts';
+import { bare, bareFlagValues, guardFlagValues } from './flag-values.ts';
 import { GLOBAL_FLAGS } from './flags.ts';
 import { Messages } from './messages.ts';
 import { stdout, writePieces } from './output.ts';
@@ -60,11 +61,16 @@ export abstract class BaseCommand extends Command implements CommandPlace {
     argv = this.argv,
   ): Promise<ParserOutput<F, B, A>> {
     const command = (options ?? this.ctor) as Input<F, B, A>;
-    const flags = { ...this.ctor.baseFlags, ...command.flags } as typeof command.flags;
+    const flags = { ...this.ctor.baseFlags, ...command.flags } as FlagInput;
     this.parsed = true;
     try {
-      const parsed = await parse<F, B, A>(argv, { ...command, flags, context: this } as Input<F, B, A>);
-      for (const token of parsed.raw) if (token.type === 'flag') this.#given.set(token.flag, token.input);
+      const parsed = await parse<F, B, A>(guardFlagValues(argv, flags), {
+        ...command,
+        flags: bareFlagValues(flags),
+        context: this,
+      } as Input<F, B, A>);
+      for (const token of parsed.raw)
+        if (token.type === 'flag') this.#given.set(token.flag, bare(token.input));
       const global = parsed.flags as unknown as GlobalFlags;
       this.messages = messagesFor(global);
       if (this.#given.has('data-dir')) this.commandSuffix = dataDirectorySuffix(global['data-dir'] ?? '');
@@ -72,7 +78,7 @@ export abstract class BaseCommand extends Command implements CommandPlace {
     } catch (error) {
       throw fromParserError(error, {
         name: this.ctor.id.replaceAll(':', ' '),
-        flagNames: Object.keys(flags ?? {}),
+        flagNames: Object.keys(flags),
         argumentNames: Object.keys(command.args ?? {}),
       });
     }

@@ -53,6 +53,19 @@ describe('consume', () => {
     [['-f', '%o:%s '], '0:a 1:b 2:c 3:d '],
     [['--framing', 'len32be', '-n', '2'], '\0\0\0\x01a\0\0\0\x01b'],
     [['--timeout', '10ms'], 'a\nb\nc\nd\n'],
+    // Values that begin as a flag does.
+    [['-o', '-0'], ''],
+    [['-o', '-02'], 'c\nd\n'],
+    [['--offset=-0'], ''],
+    [['--since', '-0.5h'], 'a\nb\nc\nd\n'],
+    [['--until=-0.5h'], ''],
+    [['-n', '1', '-f', '-offset %o '], '-offset 0 '],
+    [['-n1', '-f-c%o'], '-c0'],
+    [['-n', '1', '--format=--json %s'], '--json a'],
+    [['-n', '1', '-D', '-d-'], 'a-d-'],
+    [['-qn1', '-D=-q'], 'a-q'],
+    [['-n', '1', '-D', '=x'], 'a=x'],
+    [['-n', '1', '-D==x'], 'a=x'],
   ];
   for (const [args, expected] of ranges) {
     it(`prints ${JSON.stringify(expected)} for ${args.length === 0 ? 'no flags' : args.join(' ')}`, async () => {

@@ -119,6 +119,11 @@ const REFUSALS: readonly Refusal[] = [
   { args: ['consume', 'events', '-o', '1', '--since', '-1h'], status: 2, says: 'said twice' },
   { args: ['consume', 'events', '--since', 'yesterday'], status: 2, says: '2026-01-31' },
   { args: ['consume', 'events', '-n', '-3'], status: 2, says: 'whole number' },
+  // A value was forgotten, and a flag that takes none has one: that would be read as a name or a file.
+  { args: ['consume', 'events', '--until', '-q'], status: 2, says: 'expects a value' },
+  { args: ['produce', 'events', '--batch-bytes', '--tee'], status: 2, says: 'expects a value' },
+  { args: ['produce', 'events', '--no-create=no'], status: 2, says: '--no-create takes no value' },
+  { args: ['recover', '--dry-run=1'], status: 2, says: '--dry-run takes no value' },
   { args: ['consume', 'events', '--timeout', '5'], status: 2, says: '500ms' },
   { args: ['consume', 'events', '-f', '%z'], status: 2, says: '%s payload' },
   { args: ['consume', 'events', '-f', '%o{hex}'], status: 2, says: 'has no {hex}' },
