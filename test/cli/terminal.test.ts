@@ -17,6 +17,7 @@ if pid == 0:
     fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 40, int(sys.argv[1]), 0, 0))
     os.execvp(sys.argv[2], sys.argv[2:])
 awaited = os.fsencode(os.environ.get('CTRL_C_AT', ''))
+if 'TYPED' in os.environ: os.write(fd, os.fsencode(os.environ['TYPED']) + b'\\x04')
 while True:
     try: data = os.read(fd, 65536)
     except OSError: break
@@ -37,7 +38,15 @@ function endOf(
   args: readonly string[],
   env: Record<string, string>,
 ): { output: string; status: number | null } {
-  const command = [String(columns), process.execPath, 'bin/run.js', ...args];
+  return endOfProgram(columns, [process.execPath, 'bin/run.js', ...args], env);
+}
+
+function endOfProgram(
+  columns: number,
+  program: readonly string[],
+  env: Record<string, string>,
+): { output: string; status: number | null } {
+  const command = [String(columns), ...program];
   const run = spawnSync('python3', ['-c', IN_TERMINAL, ...command], {
     cwd: ROOT,
     env: { PATH: process.env['PATH'] ?? '', TERM: 'xterm', ...env },
@@ -80,6 +89,21 @@ describe('verify in a terminal', () => {
     expect(verifyIn(100, 'tail-missing')).to.include('\u001b[31merror');
     expect(verifyIn(100, 'tail-missing', { NO_COLOR: '1' })).not.to.include('\u001b');
     expect(verifyIn(100, 'tail-missing', { TERM: 'dumb' })).not.to.include('\u001b');
+  });
+});
+
+describe('produce in a terminal', () => {
+  it('reads the terminal that is named, whatever standard input is', () => {
+    const sandbox = new Sandbox();
+    const command = `printf 'piped\\n' | '${process.execPath}' bin/run.js produce t - /dev/tty`;
+    const { output, status } = endOfProgram(80, ['sh', '-c', command], {
+      FASTQUEUE_DATA_DIR: sandbox.dataDirectory,
+      TYPED: 'typed\n',
+    });
+    expect(output).to.include('produced 2 records to t');
+    expect(status).to.equal(0);
+    expect(sandbox.stored('t').map(String)).to.deep.equal(['piped', 'typed']);
+    sandbox.remove();
   });
 });
 

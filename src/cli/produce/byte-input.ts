@@ -7,7 +7,7 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { isatty } from 'node:tty';
+import { isatty, ReadStream } from 'node:tty';
 import { errnoOf, FastQueueError, fromSystemError } from '../../engine/index.ts';
 import type { Output } from '../output.ts';
 
@@ -111,7 +111,10 @@ class StreamInput implements ByteInput {
     this.path = path;
     this.#hasHadWriter = path === undefined;
     const isTerminal = isatty(descriptor);
-    this.#stream = isTerminal ? this.#openTerminal() : this.#openSocket(descriptor);
+    this.#stream = isTerminal
+      ? // By a name it may be another one than standard input, or there where that is none.
+        this.#readTerminal(path === undefined ? process.stdin : new ReadStream(descriptor))
+      : this.#openSocket(descriptor);
     this.#descriptor = isTerminal ? undefined : descriptor;
     this.#stream.on('end', () => {
       this.#end();
@@ -186,12 +189,12 @@ class StreamInput implements ByteInput {
     } as ConstructorParameters<typeof Socket>[0]);
   }
 
-  #openTerminal(): Socket {
-    process.stdin.on('data', (chunk: Buffer) => {
-      process.stdin.pause();
+  #readTerminal(terminal: Socket): Socket {
+    terminal.on('data', (chunk: Buffer) => {
+      terminal.pause();
       this.#take(chunk);
     });
-    return process.stdin;
+    return terminal;
   }
 
   #take(bytes: Buffer): void {
