@@ -147,6 +147,9 @@ function* ended(lines: Iterable<string>): Generator<string, void, undefined> {
 function dataDirectoryPath(flags: GlobalFlags): string {
   const named = flags['data-dir'];
   if (named === '') throw usageError('--data-dir names no directory: it is empty.');
+  // Node has put it in the place of other bytes, so that another directory would be made, the same for many names.
+  if (named?.includes('\ufffd') === true)
+    throw usageError(`--data-dir: ${JSON.stringify(named)} is not UTF-8. Name a directory that is.`);
   return named ?? join(dataHome(), 'fastqueue');
 }
 

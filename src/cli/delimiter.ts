@@ -11,8 +11,21 @@ const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', '
 export const NEWLINE_DELIMITER: Buffer = Buffer.from('\n');
 export const NUL_DELIMITER: Buffer = Buffer.from('\0');
 
-/** The bytes that a text with escapes stands for. @throws FastQueueError `invalid_argument` for an escape that is none */
+/** What Node makes of bytes in an argument that are not UTF-8: which they were nobody can tell any more. */
+const REPLACEMENT = '\ufffd';
+
+/**
+ * The bytes that a text with escapes stands for.
+ *
+ * @throws FastQueueError `invalid_argument` for an escape that is none, and for bytes that are not UTF-8
+ */
 export function unescapeBytes(text: string): Buffer {
+  if (text.includes(REPLACEMENT)) {
+    throw new FastQueueError(
+      'invalid_argument',
+      `${JSON.stringify(text)} holds what is not UTF-8: write each such byte as \\xNN (and U+FFFD itself as \\xef\\xbf\\xbd).`,
+    );
+  }
   const parts: Buffer[] = [];
   for (let at = 0; at < text.length;) {
     const backslash = text.indexOf('\\', at);

@@ -25,6 +25,11 @@ describe('delimiters', () => {
     });
   }
 
+  it('refuses what was not UTF-8 as it was typed, rather than to look for other bytes', () => {
+    expect(() => unescapeBytes('a\ufffd')).to.throw(FastQueueError, '\\xNN');
+    expect([...unescapeBytes('\\xef\\xbf\\xbd')]).to.deep.equal([0xef, 0xbf, 0xbd]);
+  });
+
   it('refuses an empty delimiter for input and takes an empty terminator for output', () => {
     expect(() => parseDelimiter('')).to.throw(FastQueueError, '1 to 1024 bytes');
     expect(parseTerminator('')).to.have.length(0);

@@ -18,6 +18,9 @@ const REFUSALS: readonly Refusal[] = [
   { args: ['topics', 'shwo', 'events'], status: 2, says: 'Did you mean "fastqueue topics show"?' },
   { args: ['-d', 'data', 'topics'], status: 2, says: 'behind the command' },
   { args: ['topics', '-d', ''], status: 2, says: '--data-dir' },
+  // What Node makes of a byte that is not UTF-8.
+  { args: ['topics', '-d', 'a\ufffd'], status: 2, says: 'is not UTF-8' },
+  { args: ['produce', 'events', '-D', '\ufffd'], status: 2, says: '\\xNN' },
   { args: ['produce', 'events', '--lock-timeout', '30d'], status: 2, says: 'between 0 and 1d, or none' },
   // Who never waits for a topic takes no time for it.
   { args: ['verify', '--lock-timeout', '1s'], status: 2, says: '--lock-timeout' },
