@@ -7,15 +7,12 @@
 import type { Command } from '@oclif/core/command';
 import { nearestName } from '../engine/index.ts';
 import { forgiveClosedStderr } from './messages.ts';
-import { drainOutputs } from './output.ts';
+import { drainOutputs, PATIENCE_AFTER_SIGNAL_MS } from './output.ts';
 import { asksForJson, reportError, usageError } from './report-error.ts';
 import { stopStatus } from './stop-signal.ts';
 
 /** Command id (`topics:show`) → its module. */
 export type CommandLoaders = Readonly<Record<string, () => Promise<{ default: Command.Class }>>>;
-
-/** After a signal, how long a reader of the output may still take to read what is under way. */
-const DRAIN_AFTER_SIGNAL_MS = 2000;
 
 /**
  * Runs the command that `argv` names and ends the process.
@@ -29,7 +26,7 @@ export async function main(argv: string[], loaders: CommandLoaders, root: string
   } catch (error) {
     process.exitCode = reportError(error, { isJson: asksForJson(argv) });
   }
-  if (stopStatus() !== undefined) setTimeout(() => process.exit(), DRAIN_AFTER_SIGNAL_MS);
+  if (stopStatus() !== undefined) setTimeout(() => process.exit(), PATIENCE_AFTER_SIGNAL_MS);
   await drainOutputs();
   // A wait for a lock cannot be cancelled, nor a read of a terminal: both would keep the process alive.
   process.exit();

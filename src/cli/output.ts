@@ -8,8 +8,12 @@
  */
 import { fstatSync, writeSync } from 'node:fs';
 import { errnoOf, fromSystemError, gathered } from '../engine/index.ts';
+import { afterStop } from './stop-signal.ts';
 
 const STDOUT = 1;
+
+/** How long a reader of the output may still take to read what is under way. */
+export const PATIENCE_AFTER_SIGNAL_MS = 2000;
 
 /** Where results go: the process's standard output, or a stand-in. */
 export interface Output {
@@ -62,7 +66,13 @@ class StandardOutput implements Output {
 
   async #writeStream(chunk: Uint8Array | string): Promise<void> {
     const failure = await new Promise<Error | undefined>((resolve) => {
+      // A reader that takes nothing would keep a command that was asked to stop for ever.
+      const taken = afterStop(PATIENCE_AFTER_SIGNAL_MS, () => {
+        this.#isClosed = true;
+        resolve(undefined);
+      });
       process.stdout.write(chunk, (error) => {
+        taken();
         resolve(error ? this.#failure(error) : undefined);
       });
     });

@@ -31,5 +31,23 @@ function listen(): AbortController {
   return controller;
 }
 
+/**
+ * Calls back so long after the first signal that somebody listens for, or after now if it has come already. What it
+ * returns takes that back.
+ */
+export function afterStop(waitMs: number, callback: () => void): () => void {
+  const signal = asked?.signal;
+  let timer: NodeJS.Timeout | undefined;
+  const start = (): void => {
+    timer = setTimeout(callback, waitMs);
+  };
+  if (signal?.aborted === true) start();
+  else signal?.addEventListener('abort', start);
+  return () => {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', start);
+  };
+}
+
 /** The exit status that a signal has asked for; undefined while none has come. */
 export const stopStatus = (): number | undefined => status;

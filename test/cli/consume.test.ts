@@ -146,6 +146,19 @@ describe('consume', () => {
     expect(report.recordCount).to.be.within(1, 3999);
   });
 
+  it('is ended by a signal though its reader takes nothing', async () => {
+    await sandbox.store('t', [Array.from({ length: 50_000 }, () => 'x'.repeat(99))]);
+    const child = sandbox.start(['consume', 't', '-g', 'g']);
+    const exited = once(child, 'exit');
+    await opened(child, '/groups/g');
+    // It listens by now, and the pipe is full.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    child.kill('SIGTERM');
+    expect((await exited)[0]).to.equal(143);
+    child.stdout.destroy();
+    expect((await sandbox.run(['topics', 'show', 't'])).stdout.toString()).not.to.include('group g');
+  });
+
   it('exits 0 when its reader has seen enough', async () => {
     await sandbox.store('t', [Array.from({ length: 50_000 }, () => 'x'.repeat(99))]);
     const child = sandbox.start(['consume', 't']);
