@@ -3,10 +3,11 @@
  * a reader that has seen enough (EPIPE) is no error, a full disk behind `>` is one and says so, and whoever writes
  * waits until the bytes are taken, so that memory stays bounded and nothing is cut off at the end.
  *
- * Files are written synchronously, straight from the caller's buffer. Pipes, sockets and terminals go through
+ * Files and devices are written synchronously, straight from the caller's buffer. Pipes, sockets and terminals go through
  * process.stdout, which keeps the buffer until the write has been taken.
  */
 import { fstatSync, writeSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { errnoOf, fromSystemError, gathered } from '../engine/index.ts';
 import { afterStop } from './stop-signal.ts';
 
@@ -34,7 +35,7 @@ class StandardOutput implements Output {
   #isClosed = false;
 
   constructor() {
-    this.isSynchronous = isRegularFile();
+    this.isSynchronous = takesBytesAtOnce();
     // Errors come through the callback of each write. oclif has put a listener there that throws what is not EPIPE.
     process.stdout.removeAllListeners('error');
     process.stdout.on('error', () => {
@@ -88,9 +89,14 @@ class StandardOutput implements Output {
   }
 }
 
-function isRegularFile(): boolean {
+/**
+ * True for what is neither pipe, socket nor terminal: files and devices. To a block device process.stdout would write
+ * nothing at all and say nothing, and of a short write to another device it would forget the rest.
+ */
+function takesBytesAtOnce(): boolean {
   try {
-    return fstatSync(STDOUT).isFile();
+    const status = fstatSync(STDOUT);
+    return !(status.isFIFO() || status.isSocket() || isatty(STDOUT));
   } catch {
     return false;
   }

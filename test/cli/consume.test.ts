@@ -1,6 +1,7 @@
 import { expect } from 'chai';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readdirSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { consume } from '../../src/cli/consume/consume.ts';
 import { openDataDirectory } from '../../src/engine/index.ts';
@@ -166,6 +167,30 @@ describe('consume', () => {
     await once(child.stdout, 'data');
     child.stdout.destroy();
     expect((await closed)[0]).to.equal(0);
+  });
+
+  it('writes to a block device as to a file, and says where it is full', async function () {
+    const image = join(sandbox.directory, 'image');
+    writeFileSync(image, Buffer.alloc(100 * 1024));
+    const made = spawnSync('losetup', ['--find', '--show', image], { encoding: 'utf8' });
+    // It takes root, and a kernel that has them.
+    if (made.status !== 0) return this.skip();
+    const device = made.stdout.trim();
+    try {
+      const consumeTo = (topic: string): number | null => {
+        const stdout = openSync(device, 'w');
+        const args = ['bin/run.js', 'consume', topic, '-d', sandbox.dataDirectory];
+        const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', stdout, 'ignore'] });
+        closeSync(stdout);
+        return status;
+      };
+      expect(consumeTo('t')).to.equal(0);
+      expect(readFileSync(device).subarray(0, 8).toString()).to.equal('a\nb\nc\nd\n');
+      await sandbox.store('large', [['x'.repeat(110_000)]]);
+      expect(consumeTo('large')).to.equal(1);
+    } finally {
+      spawnSync('losetup', ['--detach', device]);
+    }
   });
 
   it('gives every byte to a reader that is slow', async () => {
