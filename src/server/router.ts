@@ -119,9 +119,13 @@ export function handlerOf(route: Route, method: string, options: { isReadOnly: b
     );
   }
   if (options.isReadOnly && WRITING.has(method)) {
-    throw new FastQueueError('read_only', 'This server was started with --read-only: it changes nothing.', {
-      sideEffects: 'none',
-    });
+    throw new FastQueueError(
+      'read_only',
+      'This server was started with --read-only: it takes no records and no changes.',
+      {
+        sideEffects: 'none',
+      },
+    );
   }
   return handler;
 }
