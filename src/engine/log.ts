@@ -25,6 +25,7 @@ import { GroupGather } from './group-gather.ts';
 import { KERNEL_ENTRIES, KERNEL_OUTPUT } from './kernel/index.ts';
 import type { Kernel, Region } from './kernel/kernel.ts';
 import { CLOCK_STEP_BACK_MS } from './limits.ts';
+import { storesBehind } from './later-stores.ts';
 import {
   isDeleted,
   isFailed,
@@ -259,8 +260,10 @@ export class Log {
     if (isDeleted(mark)) throw topicNotFound(this.#context);
     let storeBytes =
       mark.generation === this.#mark?.generation ? this.#segment?.store.sizeIfNamed() : undefined;
+    let isOld = false;
     if (storeBytes === undefined || this.#segment?.baseOffset !== mark.baseOffset) {
       await this.#openSegment(hold, mark);
+      isOld = storesBehind(this.#context, mark).length > 0;
       // What a process that died has written there (a roll, a cut) a power cut would take back from under what comes now.
       await this.#markSync.repeat(hold.markFile, mark);
       storeBytes = this.#activeSegment.store.status().sizeBytes;
@@ -269,7 +272,7 @@ export class Log {
       this.#activeSegment.index.catchUp(mark.position);
     }
     this.#note(mark);
-    if (storeBytes !== mark.position || isFailed(mark)) await this.#settle(hold, mark);
+    if (storeBytes !== mark.position || isFailed(mark) || isOld) await this.#settle(hold, mark);
     const settled = this.#mark as HighWatermark;
     if (this.#markSync.hasFailed) await this.#markSync.repeat(hold.markFile, settled);
     return settled;

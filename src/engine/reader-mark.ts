@@ -6,6 +6,7 @@ import { FastQueueError } from './errors.ts';
 import type { HighWatermark } from './format/high-watermark.ts';
 import { isSameFile, type FileHandle, type FileStatus } from './io/file-system.ts';
 import { openIfThere } from './io/open-if-there.ts';
+import { hasNextSegment } from './later-stores.ts';
 import { MARK_REREAD_COUNT } from './limits.ts';
 import { isDeleted, isFailed, openMark, peekMark, readMark } from './mark-file.ts';
 import { markFromStores } from './mark-from-stores.ts';
@@ -137,7 +138,8 @@ export class ReaderMark {
 
   /** Whether there is something behind it that whoever has the lock may settle. */
   hasUnsettledTail(): boolean {
-    return !this.#isAssumed && (isFailed(this.#value) || this.unsettledBytes() > 0);
+    if (this.#isAssumed) return false;
+    return isFailed(this.#value) || this.unsettledBytes() > 0 || hasNextSegment(this.#context, this.#value);
   }
 
   /** Bytes of the active store that lie behind it. */

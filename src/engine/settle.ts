@@ -12,6 +12,7 @@ import { storeFileName } from './format/file-names.ts';
 import { MARK_FLAG, type HighWatermark } from './format/high-watermark.ts';
 import { scanTail, type TailScan } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
+import { hasNextSegment, lastStoreBehind } from './later-stores.ts';
 import { isDeleted, isFailed, markUnsound, peekMark, refuseNewer, writeMark } from './mark-file.ts';
 import { dropIndexBeyond } from './offset-index.ts';
 import { pruneTornTails, QuarantineRun, type QuarantineReason } from './quarantine.ts';
@@ -54,14 +55,17 @@ export async function settle(log: LockedLog): Promise<HighWatermark> {
     position: scan.goodEndPosition,
     timestamp: scan.nextOffset > mark.nextOffset ? scan.lastTimestamp : mark.timestamp,
   };
+  // Nobody rolls behind an unfinished end, nor before the next segment begins: what stands there was acknowledged.
+  const later = lastStoreBehind(context, adopted);
+  const isNext = scan.ending === 'clean' && hasNextSegment(context, adopted);
+  if (later !== undefined && !isNext) throw damagedTail(log, scan.goodEndPosition, scan.nextOffset);
   if (scan.ending === 'torn-tail') {
     return cutTail(
       { ...log, mark: adopted },
       { endPosition: adopted.position, sizeBytes, reason: 'torn-tail' },
     );
   }
-  const later = await settleLaterSegment(log, adopted);
-  if (later !== undefined) return later;
+  if (later !== undefined) return settleLaterSegment(log, adopted);
   writeMark(log.markFile, adopted);
   await log.markFile.datasync();
   return adopted;
@@ -118,15 +122,8 @@ function isMovedEnd({ context, mark, store }: LockedLog, scan: TailScan): boolea
 }
 
 /** A stale mark (put back from a copy, say) may lie a roll behind: the next segment begins where this one ends. */
-async function settleLaterSegment(
-  log: LockedLog,
-  adopted: HighWatermark,
-): Promise<HighWatermark | undefined> {
-  const { fileSystem } = log.context;
-  const path = storePath(log.context, adopted.nextOffset);
-  if (adopted.nextOffset === adopted.baseOffset) return undefined;
-  if ((fileSystem.status(path)?.sizeBytes ?? 0) === 0) return undefined;
-  const store = fileSystem.open(path, 'update');
+async function settleLaterSegment(log: LockedLog, adopted: HighWatermark): Promise<HighWatermark> {
+  const store = log.context.fileSystem.open(storePath(log.context, adopted.nextOffset), 'update');
   try {
     return await settle({ ...log, store, mark: { ...adopted, ...laterSegment(adopted.nextOffset) } });
   } finally {
@@ -262,7 +259,7 @@ export async function settleIfFree(context: TopicContext): Promise<boolean> {
       const store = fileSystem.open(storePath(context, mark.baseOffset), 'update');
       try {
         if (!hold.isInPlace()) return false;
-        if (store.status().sizeBytes !== mark.position || isFailed(mark)) {
+        if (store.status().sizeBytes !== mark.position || isFailed(mark) || hasNextSegment(context, mark)) {
           await settle({ context, markFile: hold.markFile, store, mark });
         }
       } finally {

@@ -35,6 +35,7 @@ import {
 import { findMisnamed, renameStores } from './misnamed-stores.ts';
 import { seenRenamed } from './renamed-view.ts';
 import { findRun, isRecoverManifest, listRuns, purgeRun, runPath, type RecoveryRun } from './runs.ts';
+import { markOfLastSegment } from '../later-stores.ts';
 import { markFromStores } from '../mark-from-stores.ts';
 import { previewTail, rebuildMark, settleTail } from './tail.ts';
 import {
@@ -170,12 +171,22 @@ async function prepare(context: TopicContext, hold: LockHold, options: RecoverOp
   const misnamed = findMisnamed(context);
   if (misnamed.length > 0) await renameStores(context, hold, misnamed);
   repairs.push(...misnamed.map((store) => renameRepair(context, store)));
+  await moveToLastSegment(context, hold);
   const tail = await settleTail(context, hold, options);
   if (tail !== undefined) repairs.push(...describePlan(context, tail.plan));
   const mark = peekMark(hold.markFile) as HighWatermark;
   const runs = listRuns(context).filter(({ run }) => !known.has(run));
   repairs.push(...keptCuts(context, runs));
   return { mark, repairs, lost: tail?.plan.lost ?? [], runs: runs.map(({ run }) => run) };
+}
+
+/** An old mark, put back from a copy, say: what lies behind the segment that it names is part of the log. */
+async function moveToLastSegment(context: TopicContext, hold: LockHold): Promise<void> {
+  const mark = peekMark(hold.markFile) as HighWatermark;
+  const moved = markOfLastSegment(context, mark);
+  if (moved === mark) return;
+  writeMark(hold.markFile, { ...moved, generation: mark.generation + 1 });
+  await hold.markFile.datasync();
 }
 
 function activeBytes(context: TopicContext, hold: LockHold): number {
@@ -276,7 +287,7 @@ function listStill(
   options: RecoverOptions,
 ): Promise<DamageList> {
   return untilStill(context, { mark: markBefore, onBytes: options.onBytes }, async (mark, onBytes) => {
-    const damage = await listWith(context, mark, { ...options, onBytes });
+    const damage = await listWith(context, markOfLastSegment(context, mark), { ...options, onBytes });
     // What another recover has done meanwhile is no reason to plan anew: the plan is refused as one that no longer fits.
     return damageFrom(damage, (seenMark(context) ?? mark).startOffset);
   });
@@ -308,7 +319,7 @@ async function previewRecovery(context: TopicContext, options: RecoverOptions): 
   }
   const misnamed = findMisnamed(context);
   const seen = seenRenamed(context, misnamed);
-  const mark = found ?? markFromStores(context);
+  const mark = markOfLastSegment(seen, found ?? markFromStores(context));
   // Of the tail, then of the rest of the log: they are carried out one after the other.
   const tail = previewTail(seen, mark, options);
   const log = await listStill(seen, mark, {
@@ -316,8 +327,11 @@ async function previewRecovery(context: TopicContext, options: RecoverOptions): 
     // Other threads see the disk as it is.
     jobs: misnamed.length > 0 ? undefined : options.jobs,
   });
-  const plans = [...(tail.damage === undefined ? [] : [tail.damage]), log].map(planRecovery);
-  const { cut } = tail;
+  const { cut, damage } = tail;
+  // Where the mark says that the active store has no frame, its index is mended, or dropped, with what lies behind.
+  const isMended = mark.position === 0 && (cut ?? damage) !== undefined;
+  const indexes = isMended ? log.indexes.filter((base) => base !== mark.baseOffset) : log.indexes;
+  const plans = [...(damage === undefined ? [] : [damage]), { ...log, indexes }].map(planRecovery);
   return {
     topic: context.topic,
     dryRun: true,

@@ -11,6 +11,7 @@ import type { Finding, OffsetRange } from './findings.ts';
 import { isDiskError, isGone } from '../io/open-if-there.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
+import { markOfLastSegment, storesBehind } from '../later-stores.ts';
 import { isDeleted, readMark } from '../mark-file.ts';
 import { isAsSeen } from '../recovery/apply.ts';
 import { listDamage } from '../recovery/damage-list.ts';
@@ -28,7 +29,7 @@ import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from '..
 import { openSegmentReaders, type SegmentReaders } from '../recovery/segment-readers.ts';
 import { seenMark } from '../recovery/until-still.ts';
 import type { SegmentReading } from '../recovery/segment-reading.ts';
-import { listStoreBases, markPath, storePath, topicNotFound, type TopicContext } from '../topic-directory.ts';
+import { markPath, storePath, topicNotFound, type TopicContext } from '../topic-directory.ts';
 import { readTopicSettings } from '../topic-settings.ts';
 
 export interface VerifyOptions {
@@ -157,7 +158,7 @@ class Verification {
     this.#findings.noteDamage(plan, mark.value.baseOffset);
     // Where its frames were moved, the active store was read to its last byte.
     const lostBehind = plan.pastMark === undefined ? await this.#lookPastMark(mark) : [];
-    this.#findings.noteFiles(mark.value, { ...plan, isRolling: await this.#isRolling(mark.value) });
+    this.#findings.noteFiles(mark.value, { ...plan, isRolling: await this.#isRolling(mark.read) });
     return this.#report(mark.value, joinRanges(joined([plan.lost, lostBehind])));
   }
 
@@ -175,21 +176,26 @@ class Verification {
     };
   }
 
-  async #readMark(): Promise<{ value: HighWatermark; isSound: boolean }> {
+  /** `value` differs from what was read where that is an old one, put back from a copy, say. */
+  async #readMark(): Promise<SeenMark> {
     const { fileSystem } = this.#context;
     try {
       const file = fileSystem.open(markPath(this.#context), 'read');
       try {
-        const value = await readMark(this.#context, file);
-        if (isDeleted(value)) throw topicNotFound(this.#context);
-        return { value, isSound: true };
+        const read = await readMark(this.#context, file);
+        if (isDeleted(read)) throw topicNotFound(this.#context);
+        const value = markOfLastSegment(this.#context, read);
+        // A writer that has rolled meanwhile has moved it before.
+        const again = value === read ? read : await readMark(this.#context, file);
+        const isOld = again.baseOffset === read.baseOffset && again.generation === read.generation;
+        return { value: isOld ? value : again, read: again, isSound: true };
       } finally {
         file.close();
       }
     } catch (error) {
       if (isDiskError(error)) {
         this.#findings.noteUnreadable(error.details.path ?? markPath(this.#context), error);
-        return { value: markFromStores(this.#context), isSound: false };
+        return markedAnew(markFromStores(this.#context));
       }
       if (!isGone(error) && !(error instanceof FastQueueError && error.code === 'damaged')) throw error;
       this.#findings.add('mark_unsound', {
@@ -198,11 +204,11 @@ class Verification {
           'The high-water mark is missing or damaged: it cannot be known whether acknowledged records are missing at the end.',
         command: this.#findings.recoverCommand,
       });
-      return { value: markFromStores(this.#context), isSound: false };
+      return markedAnew(markFromStores(this.#context));
     }
   }
 
-  async #listWhole(mark: { value: HighWatermark; isSound: boolean }): Promise<DamageList | undefined> {
+  async #listWhole(mark: SeenMark): Promise<DamageList | undefined> {
     const damage = await this.#list(mark.value);
     if (damage === undefined || damage.regions.length + damage.missingSegments.length === 0) return damage;
     const interrupted = this.#look(() => halfExchanged(this.#context, listRuns(this.#context)), []);
@@ -384,26 +390,31 @@ class Verification {
    * Bytes past the mark are the normal state beside a busy writer: only what stands still is looked at. Returns what is
    * lost there: a mark may be a second behind, and records behind it acknowledged.
    */
-  async #lookPastMark(mark: { value: HighWatermark; isSound: boolean }): Promise<Sequence<OffsetRange>> {
-    const { value: before, isSound } = mark;
+  async #lookPastMark(mark: SeenMark): Promise<Sequence<OffsetRange>> {
+    const { value: before, read, isSound } = mark;
     const { fileSystem } = this.#context;
     const path = storePath(this.#context, before.baseOffset);
     const sizeBytes = fileSystem.status(path)?.sizeBytes ?? 0;
-    const later = listStoreBases(this.#context).filter(
-      (base) =>
-        base > before.baseOffset && (fileSystem.status(storePath(this.#context, base))?.sizeBytes ?? 0) > 0,
-    );
-    if (sizeBytes <= before.position && later.length === 0) return [];
+    const later = storesBehind(this.#context, before);
+    const between = storesBehind(this.#context, read).filter((base) => base < before.baseOffset);
+    if (sizeBytes <= before.position && later.length + between.length === 0) return [];
     await delay(STILLNESS_MS);
-    const now = isSound ? seenMark(this.#context) : before;
-    if (now?.position !== before.position || now.generation !== before.generation) return [];
+    const now = isSound ? seenMark(this.#context) : read;
+    if (now?.position !== read.position || now.generation !== read.generation) return [];
     if (fileSystem.status(path)?.sizeBytes !== sizeBytes) return [];
     const { cut, damage } = previewTail(this.#context, before, { tryBitFlip: false });
-    for (const base of later.filter((each) => each !== cut?.baseOffset)) {
+    for (const base of between) {
       this.#findings.add('torn_tail', {
         path: storePath(this.#context, base),
         message:
-          'This store lies wholly behind the high-water mark; the next writer adopts what is good in it.',
+          'This store lies wholly behind the high-water mark, which is an old one; the next writer or recover adopts it.',
+      });
+    }
+    for (const base of later) {
+      this.#findings.add('unknown_file', {
+        path: storePath(this.#context, base),
+        message:
+          'This store is named beyond the end of the log, and holds no frame of its own there. Move it away before the log grows that far.',
       });
     }
     if (damage !== undefined) {
@@ -417,6 +428,15 @@ class Verification {
     return [];
   }
 }
+
+interface SeenMark {
+  /** As it is to be. */
+  readonly value: HighWatermark;
+  readonly read: HighWatermark;
+  readonly isSound: boolean;
+}
+
+const markedAnew = (mark: HighWatermark): SeenMark => ({ value: mark, read: mark, isSound: false });
 
 const reportOf = (
   segment: LogSegment,
