@@ -13,6 +13,7 @@ import { payloadChecksum } from '../frame-scanner.ts';
 import type { FileHandle } from '../io/file-system.ts';
 import { partsByFlippedBits, type HolePart } from './bit-flip.ts';
 import type { FoundRegion } from './damaged-region.ts';
+import { isBeginOf, PlaceOfOffset } from './doubled-end.ts';
 import { pastMarkOf, type PastMark } from './past-mark.ts';
 import { addRegion, regionsOf, regionTable, type RegionTable } from './region-table.ts';
 import { framesWithin, scanStore, type FrameVisitor, type Hole, type StoreScan } from '../damage-scan.ts';
@@ -184,6 +185,7 @@ function findDamage(
     });
     for (const region of found) addRegion(regions, region);
   };
+  const end = new PlaceOfOffset(segment.endOffset, visitor);
   const scan = scanStore(context, {
     store,
     baseOffset: segment.baseOffset,
@@ -193,10 +195,27 @@ function findDamage(
     endOffset: isMoved ? undefined : segment.endOffset,
     likelyEndOffset: segment.endOffset,
     minTimestamp: -Infinity,
-    visitor,
+    visitor: end.visitor,
     onHole,
   });
   if (scan.nextOffset > segment.endOffset && isToMark) throw tooMany(context, store, scan);
+  const isBeyond = !segment.isActive && scan.nextOffset > segment.endOffset;
+  const position = isBeyond ? end.find(store, segment.endOffset) : undefined;
+  const behind = { store, position: position ?? 0, endPosition: scan.goodEndPosition };
+  if (position !== undefined && isBeginOf(context, segment.endOffset, behind)) {
+    const { lastTimestamp } = scan;
+    const offsets = { offset: segment.endOffset, nextOffset: segment.endOffset };
+    onHole({ ...offsets, position, endPosition, timestampBefore: lastTimestamp, timestampAfter: undefined });
+    return {
+      regions,
+      goodEndOffset: scan.nextOffset,
+      nextOffset: segment.endOffset,
+      firstTimestamp: headerAt(store, { position: 0 })?.timestamp,
+      lastTimestamp,
+      activeEndPosition: undefined,
+      pastMark: undefined,
+    };
+  }
   // A sealed store that ends at a frame, early: the segment behind it is missing.
   const endsEarly = segment.isActive && scan.nextOffset < segment.endOffset;
   const isCut = scan.goodEndPosition < endPosition || endsEarly || (storeBytes === 0 && !segment.isActive);
