@@ -319,7 +319,7 @@ async function previewRecovery(context: TopicContext, options: RecoverOptions): 
   }
   const misnamed = findMisnamed(context);
   const seen = seenRenamed(context, misnamed);
-  const mark = markOfLastSegment(seen, found ?? markFromStores(context));
+  const mark = markOfLastSegment(seen, found ?? markFromStores(seen));
   // Of the tail, then of the rest of the log: they are carried out one after the other.
   const tail = previewTail(seen, mark, options);
   const log = await listStill(seen, mark, {

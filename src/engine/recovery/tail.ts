@@ -13,8 +13,10 @@ import { isFailed, peekMark, writeMark } from '../mark-file.ts';
 import { QuarantineRun } from '../quarantine.ts';
 import { applyPlan } from './apply.ts';
 import type { RegionDamage } from './damaged-region.ts';
+import { findMisnamed } from './misnamed-stores.ts';
 import { pastMarkOf } from './past-mark.ts';
 import { planRecovery, type DamageList, type RecoveryPlan } from './plan.ts';
+import { seenRenamed } from './renamed-view.ts';
 import { markApplied } from './runs.ts';
 import { scanStore, type Hole, type StoreScan } from '../damage-scan.ts';
 import { placeStore } from './segments.ts';
@@ -32,12 +34,14 @@ type Hold = Pick<LockHold, 'markFile'>;
  * @returns the run that kept it
  */
 export async function rebuildMark(context: TopicContext, hold: Hold): Promise<string> {
-  const mark = markFromStores(context);
+  // Stores that bear another's name get their own right behind this.
+  const seen = seenRenamed(context, findMisnamed(context));
+  const mark = markFromStores(seen);
   const run = QuarantineRun.create(context, 'recover');
   const { sizeBytes } = hold.markFile.status();
   await run.keep(hold.markFile, HIGH_WATERMARK_FILE, { position: 0, byteCount: sizeBytes });
   await run.seal({ changes: [], created: [], renamed: [], lost: [], markBefore: mark, markLeft: mark });
-  if (storeBytes(context, mark.baseOffset) === undefined)
+  if (storeBytes(seen, mark.baseOffset) === undefined)
     await placeStore(context, { baseOffset: mark.baseOffset, bytes: Buffer.alloc(0), run: run.id });
   writeMark(hold.markFile, mark);
   hold.markFile.truncate(MARK_BYTES);

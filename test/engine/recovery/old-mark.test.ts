@@ -122,4 +122,24 @@ describe('an old mark', () => {
     expect((await scene.recover()).repairs).to.have.lengthOf(0);
     expect(await append()).to.equal(13);
   });
+
+  it('that is missing is made from the stores as they are once they have their own names', async () => {
+    const last = [nameOf(12), store(10)] as const;
+    const renamed = new Map([last, [nameOf(10), undefined], ['high-watermark', undefined]] as const);
+    const exchanged = new Map([
+      [nameOf(0), store(10)],
+      [nameOf(10), store(0)],
+      ['high-watermark', undefined],
+    ] as const);
+    for (const changes of [renamed, exchanged]) {
+      scene.reset(changes);
+      const dry = await scene.recover({ dryRun: true });
+      const report = await scene.recover();
+      expect([...report.repairs], 'done as planned').to.deep.equal([...dry.repairs]);
+      expect(report.lost).to.have.lengthOf(0);
+      expect(await scene.differences(new Set())).to.deep.equal([]);
+      expect([...(await verify()).findings]).to.deep.equal([]);
+      expect(await append()).to.equal(13);
+    }
+  });
 });
