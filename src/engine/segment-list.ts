@@ -9,7 +9,7 @@ import { isSound, readFrameAt, scanFrames } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { openIfThere } from './io/open-if-there.ts';
 import { lastIndexedPlace } from './offset-index.ts';
-import { isLedTo } from './store-end.ts';
+import { isLastLedTo, isLedTo } from './store-end.ts';
 import {
   indexPath,
   listStoreBases,
@@ -149,7 +149,7 @@ function isFillerOf(
   if (firstTimestampOf(context, baseOffset) !== undefined) return false;
   const isLed = withStore(context, before, (store) => {
     const position = store.status().sizeBytes;
-    return isLedTo(context, { store, baseOffset: before, position, offset: endOffset });
+    return isLastLedTo(context, { store, baseOffset: before, position, offset: endOffset });
   });
   return isLed === true;
 }

@@ -65,7 +65,7 @@ export async function settle(log: LockedLog): Promise<HighWatermark> {
       { endPosition: adopted.position, sizeBytes, reason: 'torn-tail' },
     );
   }
-  if (later !== undefined) return settleLaterSegment(log, adopted);
+  if (isNext) return settleLaterSegment(log, adopted);
   writeMark(log.markFile, adopted);
   await log.markFile.datasync();
   return adopted;

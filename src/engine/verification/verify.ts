@@ -210,7 +210,9 @@ class Verification {
 
   async #listWhole(mark: SeenMark): Promise<DamageList | undefined> {
     const damage = await this.#list(mark.value);
-    if (damage === undefined || damage.regions.length + damage.missingSegments.length === 0) return damage;
+    if (damage === undefined) return undefined;
+    const isOld = mark.value !== mark.read;
+    if (!isOld && damage.regions.length + damage.missingSegments.length === 0) return damage;
     const interrupted = this.#look(() => halfExchanged(this.#context, listRuns(this.#context)), []);
     for (const { path } of interrupted) this.#findings.noteInterrupted(path);
     // What else is damaged can only be seen once that is repaired.
