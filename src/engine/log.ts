@@ -41,7 +41,14 @@ import { cutAfterFailure, settle, syncUnproven } from './settle.ts';
 import type { TopicSettings } from './settings.ts';
 import { SyncPlace } from './sync-place.ts';
 import { topicNotFound, type TopicContext } from './topic-directory.ts';
-import { refuseWithoutLocks, TopicLock, TopicMoved, writeHolder, type LockHold } from './topic-lock.ts';
+import {
+  refuseMoved,
+  refuseWithoutLocks,
+  TopicLock,
+  TopicMoved,
+  writeHolder,
+  type LockHold,
+} from './topic-lock.ts';
 
 export interface AppendOptions {
   /** The first record must get this offset, else nothing is written (`condition_failed`). */
@@ -264,6 +271,7 @@ export class Log {
     if (storeBytes === undefined || this.#segment?.baseOffset !== mark.baseOffset) {
       await this.#openSegment(hold, mark);
       isOld = storesBehind(this.#context, mark).length > 0;
+      if (isOld) refuseMoved(this.#context, hold);
       // What a process that died has written there (a roll, a cut) a power cut would take back from under what comes now.
       await this.#markSync.repeat(hold.markFile, mark);
       storeBytes = this.#activeSegment.store.status().sizeBytes;

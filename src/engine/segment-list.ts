@@ -9,7 +9,7 @@ import { isSound, readFrameAt, scanFrames } from './frame-scanner.ts';
 import type { FileHandle } from './io/file-system.ts';
 import { openIfThere } from './io/open-if-there.ts';
 import { lastIndexedPlace } from './offset-index.ts';
-import { isLastLedTo, isLedTo } from './store-end.ts';
+import { isLedTo } from './store-end.ts';
 import {
   indexPath,
   listStoreBases,
@@ -85,11 +85,7 @@ function supersededBases(
       indexed ??= indexedBases(context);
       if (!indexed.has(baseOffset)) {
         before.endOffset ??= endOfStore(context, before.baseOffset, baseOffset);
-        const endOffset = bases[number + 1] ?? mark.nextOffset;
-        if (
-          before.endOffset >= endOffset ||
-          isFillerOf(context, { before: before.baseOffset, baseOffset, endOffset })
-        ) {
+        if (before.endOffset >= (bases[number + 1] ?? mark.nextOffset)) {
           superseded.add(baseOffset);
           continue;
         }
@@ -136,22 +132,6 @@ function endOfStore(context: TopicContext, baseOffset: number, likelyOffset: num
   });
   if (isLikely === true) return likelyOffset;
   return segmentTail(context, baseOffset)?.endOffset ?? baseOffset;
-}
-
-/**
- * True of a store that has no first frame of its own, behind one that leads to where both end: damage in that one is what
- * hides its end.
- */
-function isFillerOf(
-  context: TopicContext,
-  { before, baseOffset, endOffset }: { before: number; baseOffset: number; endOffset: number },
-): boolean {
-  if (firstTimestampOf(context, baseOffset) !== undefined) return false;
-  const isLed = withStore(context, before, (store) => {
-    const position = store.status().sizeBytes;
-    return isLastLedTo(context, { store, baseOffset: before, position, offset: endOffset });
-  });
-  return isLed === true;
 }
 
 /** Bytes of all stores in the directory, for progress: what the disk does not let be looked at counts as nothing. */

@@ -25,13 +25,6 @@ export function isLedTo(context: TopicContext, end: StoreEnd): boolean {
   return isLedToWithin(context, end, { byteCount: TAIL_BYTES, minOffset: end.baseOffset });
 }
 
-/** The same where what is damaged in between does not matter: told by the last record alone. */
-export function isLastLedTo(context: TopicContext, end: StoreEnd): boolean {
-  // It begins within a batch of its end.
-  const minOffset = Math.max(end.baseOffset, end.offset - 1);
-  return isLedToWithin(context, end, { byteCount: MAX_BATCH_BYTES, minOffset });
-}
-
 /** True where the first frame of this offset or a later one in so many bytes before an end leads to it. */
 function isLedToWithin(
   context: TopicContext,
@@ -61,7 +54,9 @@ export function endsAtMark(context: TopicContext, mark: HighWatermark, store: Fi
   const indexed = lastIndexedPlace(context, { store, baseOffset, endPosition: position, useMap: false });
   if (position - indexed.position > TAIL_BYTES && isLedTo(context, end)) return true;
   if (leadsTo(context, indexed, end)) return true;
-  return isLastLedTo(context, end);
+  // What is damaged in between tells nothing of the last record, which begins within a batch of its end.
+  const last = { byteCount: MAX_BATCH_BYTES, minOffset: Math.max(baseOffset, end.offset - 1) };
+  return isLedToWithin(context, end, last);
 }
 
 /**
