@@ -6,12 +6,16 @@ import { inTurn, median, orderOfRound } from '../lib/measure.js';
 import { fixed, verdict } from '../lib/report.js';
 
 const LIMIT = 1.2;
-/** Of each, for every round. */
-const COUNT = 200;
-/** Of each, before they count: so many it takes until V8 has compiled everything, as in a process that has run for a while. */
-const WARM_UP_COUNT = 3000;
+/** Of one contender, one after the other, before the next has its turn: as a program does that stores one record and then the next. */
+const TURN = 100;
+/** For every round. */
+const TURNS = 2;
+/** Before they count: so many records it takes until V8 has compiled everything, as in a process that has run for a while. */
+const WARM_UP_TURNS = 30;
 /** Of these first ones what they take stands there, too. */
-const FIRST_COUNT = 500;
+const FIRST_TURNS = 5;
+/** Of each, one at a time behind another contender's: what the processor's caches held is gone then. */
+const SCATTERED_COUNT = 1000;
 const datasync = promisify(fdatasync);
 /** Those of the project itself, not of this folder. */
 const requireOfProject = createRequire(new URL('../../package.json', import.meta.url));
@@ -36,15 +40,21 @@ async function measure({ directory, rounds: fewRounds, bin }) {
     calls: calls.run,
     append: () => topic.append([payload]),
   };
-  const first = { bare: [], calls: [], append: [] };
-  const times = { bare: [], calls: [], append: [] };
-  const count = COUNT * fewRounds;
-  for (let number = 0; number < WARM_UP_COUNT + count; number++) {
-    for (const [name, run] of orderOfRound(Object.entries(contenders), number)) {
-      const taken = await milliseconds(() => run(number));
-      if (number < FIRST_COUNT) first[name].push(taken);
-      if (number >= WARM_UP_COUNT) times[name].push(taken);
+  const countedTurns = TURNS * fewRounds;
+  const turns = { bare: [], calls: [], append: [] };
+  for (let turn = 0; turn < WARM_UP_TURNS + countedTurns; turn++) {
+    for (const [name, run] of orderOfRound(Object.entries(contenders), turn)) {
+      const taken = [];
+      for (let number = turn * TURN; number < (turn + 1) * TURN; number++)
+        taken.push(await milliseconds(() => run(number)));
+      turns[name].push(median(taken));
     }
+  }
+  const scattered = { bare: [], calls: [], append: [] };
+  const before = (WARM_UP_TURNS + countedTurns) * TURN;
+  for (let number = before; number < before + SCATTERED_COUNT; number++) {
+    for (const [name, run] of orderOfRound(Object.entries(contenders), number))
+      scattered[name].push(await milliseconds(() => run(number)));
   }
   closeSync(file);
   calls.close();
@@ -58,14 +68,25 @@ async function measure({ directory, rounds: fewRounds, bin }) {
   );
   return {
     rounds,
-    count,
-    bareMs: median(times.bare),
-    callsMs: median(times.calls),
-    appendMs: median(times.append),
-    firstMs: median(first.append),
-    firstBareMs: median(first.bare),
+    count: countedTurns * TURN,
+    counted: figuresOf(turns, WARM_UP_TURNS),
+    first: figuresOf(turns, 0, FIRST_TURNS),
+    scattered: figuresOf(scattered),
     produceMs: median(processes.produce) * 1000,
     bareProcessMs: median(processes.bare) * 1000,
+  };
+}
+
+/** Medians, and how many times the bare ones the others took: the median over the turns. */
+function figuresOf(times, from = 0, to = undefined) {
+  const part = (name) => times[name].slice(from, to);
+  const ratio = (name) => median(part(name).map((each, turn) => each / part('bare')[turn]));
+  return {
+    bareMs: median(part('bare')),
+    callsMs: median(part('calls')),
+    appendMs: median(part('append')),
+    callsRatio: ratio('calls'),
+    appendRatio: ratio('append'),
   };
 }
 
@@ -96,31 +117,23 @@ function callsOfAnAppend(directory, frame) {
   return { run, close };
 }
 
-function report({ count, bareMs, callsMs, appendMs, firstMs, firstBareMs, produceMs, bareProcessMs }) {
-  const ratio = appendMs / bareMs;
+function report({ count, counted, first, scattered, produceMs, bareProcessMs }) {
+  const row = (what, ms, ratio, bar = '') => ({ what, 'median ms': fixed(ms, 3), ratio: fixed(ratio), bar });
+  const { appendMs, appendRatio } = counted;
   return {
     tables: [
       {
         rows: [
-          { what: 'write + fdatasync of 116 bytes', 'median ms': fixed(bareMs, 3), ratio: '', bar: '' },
-          {
-            what: 'the eight calls to the disk of an append, alone',
-            'median ms': fixed(callsMs, 3),
-            ratio: fixed(callsMs / bareMs),
-            bar: '',
-          },
-          {
-            what: 'append of one record, library',
-            'median ms': fixed(appendMs, 3),
-            ratio: fixed(ratio),
-            bar: `≤ ${LIMIT}: ${verdict(ratio <= LIMIT)}`,
-          },
-          {
-            what: `the first ${FIRST_COUNT} of a process`,
-            'median ms': fixed(firstMs, 3),
-            ratio: fixed(firstMs / firstBareMs),
-            bar: '',
-          },
+          row('write + fdatasync of 116 bytes, on another thread', counted.bareMs, 1),
+          row('the eight calls to the disk of an append, alone', counted.callsMs, counted.callsRatio),
+          row(
+            'append of one record, library',
+            appendMs,
+            appendRatio,
+            `≤ ${LIMIT}: ${verdict(appendRatio <= LIMIT)}`,
+          ),
+          row(`the first ${FIRST_TURNS * TURN} of a process`, first.appendMs, first.appendRatio),
+          row('each behind one of another contender', scattered.appendMs, scattered.appendRatio),
           { what: 'records/s in batches of one', 'median ms': fixed(1000 / appendMs, 0), ratio: '', bar: '' },
           {
             what: 'echo x | fastqueue produce t',
@@ -131,7 +144,7 @@ function report({ count, bareMs, callsMs, appendMs, firstMs, firstBareMs, produc
         ],
       },
     ],
-    note: `${count} of each, in turn, after ${WARM_UP_COUNT} that did not count. A batch of one record costs what the disk takes for a sync.`,
+    note: `${count} of each, ${TURN} in turn, after ${WARM_UP_TURNS * TURN} that did not count. A batch of one record costs what the disk takes for a sync.`,
   };
 }
 

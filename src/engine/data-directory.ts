@@ -50,7 +50,7 @@ export interface DataDirectoryOptions extends CommandPlace {
   /** Told of every batch that was written and synced. Default: nobody. */
   readonly onBatch?: (topic: string, batch: BatchReport) => void;
   /**
-   * False: no append waits for the disk on the calling thread. Default true: where syncs take less than a millisecond, one
+   * False: no append waits for the disk on the calling thread. Default true: where syncs take less than two milliseconds, one
    * small append after another does, which saves a quarter of its time; nothing else of the thread runs meanwhile, and if
    * the disk gets stuck, not until it answers.
    */

@@ -6,7 +6,7 @@
  */
 
 /** A longer one is not waited for here, nor are those behind it until so many in a row were shorter. */
-const SHORT_SYNC_MS = 1;
+const SHORT_SYNC_MS = 2;
 const SHORT_COUNT = 8;
 
 /** A caller that awaits one append after another would else never let anything else run. */

@@ -71,9 +71,9 @@ describe('SyncPlace', () => {
     expect(place().isHere).to.equal(false);
     expect(place(...short(7)).isHere).to.equal(false);
     expect(place(...short(8)).isHere).to.equal(true);
-    expect(place(...short(7), [1, false], ...short(7)).isHere).to.equal(false);
-    expect(place(...short(8), [1, true], ...short(7)).isHere).to.equal(false);
-    expect(place(...short(8), [1, true], ...short(8)).isHere).to.equal(true);
+    expect(place(...short(7), [2, false], ...short(7)).isHere).to.equal(false);
+    expect(place(...short(8), [2, true], ...short(7)).isHere).to.equal(false);
+    expect(place(...short(8), [2, true], ...short(8)).isHere).to.equal(true);
   });
 
   it('waits five milliseconds before another thread has its turn', () => {
