@@ -24,8 +24,8 @@ import { encodeHighWatermark, type HighWatermark } from './format/high-watermark
 import { GroupGather } from './group-gather.ts';
 import { KERNEL_ENTRIES, KERNEL_OUTPUT } from './kernel/index.ts';
 import type { Kernel, Region } from './kernel/kernel.ts';
-import { CLOCK_STEP_BACK_MS } from './limits.ts';
 import { storesBehind } from './later-stores.ts';
+import { CLOCK_STEP_BACK_MS } from './limits.ts';
 import {
   isDeleted,
   isFailed,
@@ -237,8 +237,7 @@ export class Log {
   /** Waits for the lock and brings the log up to what the disk says, of the directory that has the topic's name by then. */
   async #acquireCurrent(): Promise<{ hold: LockHold; mark: HighWatermark }> {
     for (;;) {
-      // Most often it is free, which no promise has to tell.
-      const hold = this.#lock.tryAcquire() ?? (await this.#acquire());
+      const hold = await this.#acquire();
       try {
         return { hold, mark: await this.#catchUp(hold) };
       } catch (error) {
@@ -272,6 +271,7 @@ export class Log {
     if (storeBytes === undefined || this.#segment?.baseOffset !== mark.baseOffset) {
       await this.#openSegment(hold, mark);
       isOld = storesBehind(this.#context, mark).length > 0;
+      // They may be those of a directory that was exchanged for this one.
       if (isOld) refuseMoved(this.#context, hold);
       // What a process that died has written there (a roll, a cut) a power cut would take back from under what comes now.
       await this.#markSync.repeat(hold.markFile, mark);

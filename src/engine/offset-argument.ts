@@ -6,6 +6,7 @@ import { FastQueueError } from './errors.ts';
  * @throws FastQueueError `invalid_argument` for anything but a whole number from 0 to MAX_OFFSET
  */
 export function refuseNoOffset(what: string, value: unknown): void {
+  // The largest is MAX_OFFSET.
   if (Number.isSafeInteger(value) && (value as number) >= 0) return;
   throw new FastQueueError(
     'invalid_argument',

@@ -7,6 +7,7 @@ import { consume } from '../../src/cli/consume/consume.ts';
 import { openDataDirectory } from '../../src/engine/index.ts';
 import { encodeGroupPosition } from '../../src/engine/format/group-position.ts';
 import { consumeRequest } from '../support/consume-request.ts';
+import { describeWith, must } from '../support/root-tests.ts';
 import { opened, outcomeOf, Sandbox, seen } from './fastqueue.ts';
 
 describe('consume', () => {
@@ -169,30 +170,6 @@ describe('consume', () => {
     expect((await closed)[0]).to.equal(0);
   });
 
-  it('writes to a block device as to a file, and says where it is full', async function () {
-    const image = join(sandbox.directory, 'image');
-    writeFileSync(image, Buffer.alloc(100 * 1024));
-    const made = spawnSync('losetup', ['--find', '--show', image], { encoding: 'utf8' });
-    // It takes root, and a kernel that has them.
-    if (made.status !== 0) return this.skip();
-    const device = made.stdout.trim();
-    try {
-      const consumeTo = (topic: string): number | null => {
-        const stdout = openSync(device, 'w');
-        const args = ['bin/run.js', 'consume', topic, '-d', sandbox.dataDirectory];
-        const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', stdout, 'ignore'] });
-        closeSync(stdout);
-        return status;
-      };
-      expect(consumeTo('t')).to.equal(0);
-      expect(readFileSync(device).subarray(0, 8).toString()).to.equal('a\nb\nc\nd\n');
-      await sandbox.store('large', [['x'.repeat(110_000)]]);
-      expect(consumeTo('large')).to.equal(1);
-    } finally {
-      spawnSync('losetup', ['--detach', device]);
-    }
-  });
-
   it('gives every byte to a reader that is slow', async () => {
     await sandbox.store('slow', [Array.from({ length: 3000 }, () => 'y'.repeat(999))]);
     const child = sandbox.start(['consume', 'slow']);
@@ -329,5 +306,31 @@ describe('consume', () => {
         .map((line) => (JSON.parse(line) as { type: string }).type);
       expect(types).to.deep.equal(['record', 'gap', 'record', 'record']);
     });
+  });
+});
+
+describeWith(['losetup'], 'consume to a block device', () => {
+  it('writes as to a file, and says where it is full', async () => {
+    const sandbox = new Sandbox();
+    const image = join(sandbox.directory, 'image');
+    writeFileSync(image, Buffer.alloc(100 * 1024));
+    const device = must('losetup', '--find', '--show', image).trim();
+    try {
+      const consumeTo = (topic: string): number | null => {
+        const stdout = openSync(device, 'w');
+        const args = ['bin/run.js', 'consume', topic, '-d', sandbox.dataDirectory];
+        const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', stdout, 'ignore'] });
+        closeSync(stdout);
+        return status;
+      };
+      await sandbox.store('small', [['a', 'b', 'c', 'd']]);
+      expect(consumeTo('small')).to.equal(0);
+      expect(readFileSync(device).subarray(0, 8).toString()).to.equal('a\nb\nc\nd\n');
+      await sandbox.store('large', [['x'.repeat(110_000)]]);
+      expect(consumeTo('large')).to.equal(1);
+    } finally {
+      must('losetup', '--detach', device);
+      sandbox.remove();
+    }
   });
 });

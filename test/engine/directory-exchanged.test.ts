@@ -35,6 +35,11 @@ class InterruptedFileSystem extends FaultyFileSystem {
     return super.open(path, mode);
   }
 
+  override list(path: string): string[] | undefined {
+    this.#interrupt('list', path);
+    return super.list(path);
+  }
+
   override change(doing: string, path: string): void {
     this.#interrupt(doing, path);
     super.change(doing, path);
@@ -87,9 +92,34 @@ describe('a directory exchanged under the lock', () => {
     await topic.close();
   }
 
+  /** Besides those that it has, so that it has several segments. */
+  async function fillOther(count: number): Promise<void> {
+    const other = await scratch.dataDirectory().openTopic(OTHER, { mode: 'append' });
+    for (let number = 0; number < count; number++) await other.append([Buffer.alloc(100, 'x')]);
+    await other.close();
+  }
+
   function exchange(): void {
     renameSync(join(scratch.directory, TOPIC), join(scratch.directory, AWAY));
     renameSync(join(scratch.directory, OTHER), join(scratch.directory, TOPIC));
+  }
+
+  /** Follows the topic, which has this test's records only, until it is gone. Returns how many were read. */
+  async function followUntilMoved(onRecord: (readCount: number) => void): Promise<number> {
+    const topic = await scratch.dataDirectory().openTopic(TOPIC, { mode: 'read' });
+    let refusal: unknown;
+    let count = 0;
+    try {
+      for await (const entry of topic.records({ follow: true })) {
+        expect(entry.type === 'record' && entry.payload.toString()).to.match(/^mine/);
+        count += 1;
+        onRecord(count);
+      }
+    } catch (error) {
+      refusal = error;
+    }
+    expect(refusal).to.have.property('code', 'topic_not_found');
+    return count;
   }
 
   /** What was acknowledged before stands in the directory that is away now, what came later in the new one. */
@@ -226,6 +256,19 @@ describe('a directory exchanged under the lock', () => {
     expect(existsSync(join(scratch.directory, TOPIC, '00000000000000000000.store'))).to.equal(true);
   });
 
+  it('while an opening looks for later segments: those of the other topic are none of this one', async () => {
+    await fill(2);
+    await fillOther(40);
+    // The first look is whether there is such a topic.
+    disk.before(`list ${TOPIC}`, exchange, 2);
+    const topic = await openTopic();
+    expect(disk.hasHappened).to.equal(true);
+    await append(topic, 'mine, behind the others');
+    expect(acknowledged.at(-1)?.offset).to.equal(70);
+    await topic.close();
+    expect((await payloadsOf(AWAY)).size).to.equal(2);
+  });
+
   it('while settings are changed: the other topic keeps its own, and its id', async () => {
     const topic = await openTopic();
     await appendAll(topic, 4);
@@ -243,41 +286,18 @@ describe('a directory exchanged under the lock', () => {
 
   it('under a reader: it goes on in no segment of the other topic', async () => {
     await fill(40);
-    await scratch.dataDirectory().deleteTopic(OTHER);
-    const other = await scratch.dataDirectory().openTopic(OTHER, { mode: 'append', create: SEGMENTS });
-    for (let number = 0; number < 60; number++) await other.append([Buffer.from(''.padEnd(100, 'x'))]);
-    await other.close();
-    const topic = await scratch.dataDirectory().openTopic(TOPIC, { mode: 'read' });
-    let refusal: unknown;
-    let count = 0;
-    try {
-      for await (const entry of topic.records({ follow: true })) {
-        expect(entry.type === 'record' && entry.payload.toString()).to.match(/^mine/);
-        count += 1;
-        if (count === 2) exchange();
-      }
-    } catch (error) {
-      refusal = error;
-    }
-    expect(refusal).to.have.property('code', 'topic_not_found');
+    await fillOther(40);
+    const count = await followUntilMoved((read) => {
+      if (read === 2) exchange();
+    });
     expect(count).to.be.within(2, 39);
   });
 
   it('under a follower that has read all of it: it does not go on in the other topic', async () => {
     await fill(4);
-    const topic = await scratch.dataDirectory().openTopic(TOPIC, { mode: 'read' });
-    let refusal: unknown;
-    let count = 0;
-    try {
-      for await (const entry of topic.records({ follow: true })) {
-        expect(entry.type === 'record' && entry.payload.toString()).to.match(/^mine/);
-        count += 1;
-        if (count === 4) setTimeout(exchange, 50);
-      }
-    } catch (error) {
-      refusal = error;
-    }
-    expect(refusal).to.have.property('code', 'topic_not_found');
+    const count = await followUntilMoved((read) => {
+      if (read === 4) setTimeout(exchange, 50);
+    });
     expect(count).to.equal(4);
   });
 });

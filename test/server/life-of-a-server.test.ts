@@ -1,6 +1,7 @@
 /** How a server begins and ends: what it prints, what keeps it from starting. */
 import { expect } from 'chai';
-import { parseHost } from '../../src/cli/serve/serve.ts';
+import { parseHost, serve, type ServeRequest } from '../../src/cli/serve/serve.ts';
+import type { DataDirectoryOptions } from '../../src/engine/index.ts';
 import { Sandbox } from '../cli/fastqueue.ts';
 import { Server } from './serving.ts';
 
@@ -13,6 +14,18 @@ describe('serve, how it begins and ends', () => {
 
   afterEach(() => {
     sandbox.remove();
+  });
+
+  it('lets no request wait for the disk on the thread that answers all of them', async () => {
+    let given: DataDirectoryOptions | undefined;
+    const request = {
+      openDataDirectory: (options: DataDirectoryOptions) => {
+        given = options;
+        throw new Error('No more is looked at.');
+      },
+    } as unknown as ServeRequest;
+    await serve(request).catch(() => undefined);
+    expect(given).to.have.property('blockingSync', false);
   });
 
   it('prints one line on standard output and nothing else, as text or as JSON', async () => {

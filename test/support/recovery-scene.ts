@@ -19,7 +19,11 @@ import { ScratchTopic, type Seen } from './scratch-topic.ts';
 export function unsyncedFileSystem(): FileSystem {
   const disk = new NodeFileSystem({ map: false });
   const unsynced = (handle: FileHandle): FileHandle =>
-    Object.assign(handle, { sync: () => Promise.resolve(), datasync: () => Promise.resolve() });
+    Object.assign(handle, {
+      sync: () => Promise.resolve(),
+      datasync: () => Promise.resolve(),
+      datasyncHere: () => undefined,
+    });
   const open = disk.open.bind(disk);
   return Object.assign(disk, {
     open: (path: string, mode: Parameters<FileSystem['open']>[1]) => unsynced(open(path, mode)),

@@ -1,5 +1,6 @@
 /** A sealed store whose end stands once more in the stores behind it. */
 import { expect } from 'chai';
+import { indexFileName, storeFileName } from '../../../src/engine/format/file-names.ts';
 import { undoRecovery } from '../../../src/engine/recovery/recover.ts';
 import { verifyTopic } from '../../../src/engine/verification/verify.ts';
 import {
@@ -10,8 +11,6 @@ import {
   RecoveryScene,
 } from '../../support/recovery-scene.ts';
 
-const nameOf = (base: number, ending = 'store'): string => `${String(base).padStart(20, '0')}.${ending}`;
-
 describe('a sealed store that goes on into the next one', () => {
   const scene = new RecoveryScene();
 
@@ -20,7 +19,7 @@ describe('a sealed store that goes on into the next one', () => {
     scene.remove();
   });
 
-  const store = (base: number): Buffer => scene.healthy.get(nameOf(base)) as Buffer;
+  const store = (base: number): Buffer => scene.healthy.get(storeFileName(base)) as Buffer;
   const firstFrames = (base: number, count: number): Buffer =>
     store(base).subarray(0, framePositions(store(base))[count]);
 
@@ -32,26 +31,26 @@ describe('a sealed store that goes on into the next one', () => {
   }
 
   const merged = (): Buffer => Buffer.concat([store(0), store(3), store(7)]);
-  const withoutIndexes: [string, undefined][] = [0, 3, 7].map((base) => [nameOf(base, 'index'), undefined]);
+  const withoutIndexes: [string, undefined][] = [0, 3, 7].map((base) => [indexFileName(base), undefined]);
   const cases: { title: string; changes: () => [string, Buffer | undefined][]; lost: number[] }[] = [
     {
       title: 'by its first frame',
-      changes: () => [[nameOf(0), Buffer.concat([store(0), firstFrames(3, 1)])]],
+      changes: () => [[storeFileName(0), Buffer.concat([store(0), firstFrames(3, 1)])]],
       lost: [],
     },
     {
       title: 'by more of its frames, before the active one',
-      changes: () => [[nameOf(7), Buffer.concat([store(7), firstFrames(10, 2)])]],
+      changes: () => [[storeFileName(7), Buffer.concat([store(7), firstFrames(10, 2)])]],
       lost: [],
     },
     {
       title: 'as a merged one does beside those that it is made of, and is damaged behind them',
-      changes: () => [[nameOf(0), flipped(merged(), 8)], ...withoutIndexes],
+      changes: () => [[storeFileName(0), flipped(merged(), 8)], ...withoutIndexes],
       lost: [],
     },
     {
       title: 'likewise, and is damaged before them',
-      changes: () => [[nameOf(0), flipped(merged(), 1)], ...withoutIndexes],
+      changes: () => [[storeFileName(0), flipped(merged(), 1)], ...withoutIndexes],
       lost: [1],
     },
   ];

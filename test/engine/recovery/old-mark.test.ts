@@ -1,6 +1,7 @@
 /** A mark that was put back from a copy, one roll or more ago, beside other damage: nothing behind it is lost. */
 import { expect } from 'chai';
 import { FastQueueError } from '../../../src/engine/errors.ts';
+import { storeFileName } from '../../../src/engine/format/file-names.ts';
 import { decodeHighWatermark, encodeHighWatermark } from '../../../src/engine/format/high-watermark.ts';
 import type { HighWatermark } from '../../../src/engine/format/high-watermark.ts';
 import { undoRecovery } from '../../../src/engine/recovery/recover.ts';
@@ -13,8 +14,6 @@ import {
   RecoveryScene,
 } from '../../support/recovery-scene.ts';
 
-const nameOf = (base: number): string => `${String(base).padStart(20, '0')}.store`;
-
 describe('an old mark', () => {
   const scene = new RecoveryScene();
   /** Base offsets, and where the log ends. */
@@ -25,7 +24,7 @@ describe('an old mark', () => {
     scene.remove();
   });
 
-  const store = (base: number): Buffer => scene.healthy.get(nameOf(base)) as Buffer;
+  const store = (base: number): Buffer => scene.healthy.get(storeFileName(base)) as Buffer;
 
   /** The mark as it was once it was behind so many records of a segment. */
   function markAt(baseOffset: number, recordCount: number): [string, Buffer] {
@@ -71,19 +70,23 @@ describe('an old mark', () => {
   const damages: { title: string; changes: () => [string, Buffer][]; lost: number[] }[] = [
     {
       title: 'a byte behind its segment',
-      changes: () => [[nameOf(0), Buffer.concat([store(0), Buffer.from('x')])]],
+      changes: () => [[storeFileName(0), Buffer.concat([store(0), Buffer.from('x')])]],
       lost: [],
     },
     {
       title: 'a segment that ends before the next one begins',
-      changes: () => [[nameOf(0), store(0).subarray(0, framePositions(store(0))[2])]],
+      changes: () => [[storeFileName(0), store(0).subarray(0, framePositions(store(0))[2])]],
       lost: [2],
     },
-    { title: 'a flipped bit in its segment', changes: () => [[nameOf(0), flipped(0, 2)]], lost: [2] },
-    { title: 'a flipped bit in a later segment', changes: () => [[nameOf(3), flipped(3, 1)]], lost: [4] },
+    { title: 'a flipped bit in its segment', changes: () => [[storeFileName(0), flipped(0, 2)]], lost: [2] },
+    {
+      title: 'a flipped bit in a later segment',
+      changes: () => [[storeFileName(3), flipped(3, 1)]],
+      lost: [4],
+    },
     {
       title: 'a flipped bit at the beginning of the last',
-      changes: () => [[nameOf(10), flipped(10, 0)]],
+      changes: () => [[storeFileName(10), flipped(10, 0)]],
       lost: [10],
     },
   ];
@@ -116,7 +119,7 @@ describe('an old mark', () => {
     });
 
   it('is not told of a copy of a store that is named beyond the end of the log', async () => {
-    scene.reset(new Map([[nameOf(1000), store(3)]]));
+    scene.reset(new Map([[storeFileName(1000), store(3)]]));
     const codes = [...(await verify()).findings].map(({ code }) => code);
     expect(codes).to.deep.equal(['unknown_file']);
     expect((await scene.recover()).repairs).to.have.lengthOf(0);
@@ -124,11 +127,11 @@ describe('an old mark', () => {
   });
 
   it('that is missing is made from the stores as they are once they have their own names', async () => {
-    const last = [nameOf(12), store(10)] as const;
-    const renamed = new Map([last, [nameOf(10), undefined], ['high-watermark', undefined]] as const);
+    const last = [storeFileName(12), store(10)] as const;
+    const renamed = new Map([last, [storeFileName(10), undefined], ['high-watermark', undefined]] as const);
     const exchanged = new Map([
-      [nameOf(0), store(10)],
-      [nameOf(10), store(0)],
+      [storeFileName(0), store(10)],
+      [storeFileName(10), store(0)],
       ['high-watermark', undefined],
     ] as const);
     for (const changes of [renamed, exchanged]) {
