@@ -1,10 +1,19 @@
 /** Commands that wait or look for their place while their topic is deleted and made anew. */
 import { expect } from 'chai';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { resetGroup } from '../../src/cli/topics/topics.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 
 describe('topics reset', () => {
   const scratch = ScratchTopic.forEach(30);
+
+  it('goes by where the log ends once what lies behind an old mark is settled', async () => {
+    const old = readFileSync(scratch.path('high-watermark'));
+    await scratch.fill(5);
+    writeFileSync(scratch.path('high-watermark'), old);
+    const request = { topic: TOPIC, group: 'g', to: 'end', nowMs: Date.now() };
+    expect((await resetGroup(scratch.dataDirectory(), request)).nextOffset).to.equal(35);
+  });
 
   it('means the topic whose group it sets: another than when it began to wait for the consumer', async () => {
     const data = scratch.dataDirectory();

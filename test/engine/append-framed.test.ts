@@ -151,6 +151,16 @@ describe('NodeFileSystem writeDurably', () => {
     }
   });
 
+  it('keeps its descriptor through a close until the disk has answered', async () => {
+    const path = scratch.path(STORE);
+    const file = new NodeFileSystem().open(path, 'update');
+    const syncing = file.datasync();
+    file.close();
+    expect(openFlags(path).length).to.equal(1);
+    await syncing;
+    expect(openFlags(path)).to.deep.equal([]);
+  });
+
   it('syncs each write by itself on macOS, where a synced write may stay in the disk’s own cache', async () => {
     const path = scratch.path(STORE);
     const file = new NodeFileSystem().open(path, 'update');

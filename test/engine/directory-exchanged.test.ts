@@ -5,11 +5,14 @@
 import { expect } from 'chai';
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { consume } from '../../src/cli/consume/consume.ts';
+import { resetGroup } from '../../src/cli/topics/topics.ts';
 import type { FileHandle, OpenMode } from '../../src/engine/io/file-system.ts';
 import { settleIfFree } from '../../src/engine/settle.ts';
 import type { Topic } from '../../src/engine/topic.ts';
 import { deleteTopic, finishDeletion } from '../../src/engine/topic-lifecycle.ts';
 import { verifyTopic } from '../../src/engine/verification/verify.ts';
+import { consumeRequest } from '../support/consume-request.ts';
 import { FaultyFileSystem } from '../support/faulty-file-system.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 
@@ -282,6 +285,52 @@ describe('a directory exchanged under the lock', () => {
     await topic.close();
     const now = await scratch.dataDirectory().openTopic(TOPIC, { mode: 'read' });
     expect(await now.status()).to.deep.include({ id: before.id, settings: before.settings });
+  });
+
+  it('while a topic is made: the other one keeps its settings, and its id', async () => {
+    const other = await scratch.dataDirectory().openTopic(OTHER, { mode: 'read' });
+    const before = await other.status();
+    disk.before('sync high-watermark', exchange);
+    const making = scratch.dataDirectory(disk).createTopic(TOPIC, { segmentBytes: 4096 });
+    expect(await making.catch((error: unknown) => error)).to.have.property('code', 'io_error');
+    const now = await scratch.dataDirectory().openTopic(TOPIC, { mode: 'read' });
+    expect(await now.status()).to.deep.include({ id: before.id, settings: before.settings });
+  });
+
+  it('while a group is reset: nobody is told that one of the other topic was', async () => {
+    await fill(4);
+    disk.before('write to g', exchange);
+    const request = { topic: TOPIC, group: 'g', to: 'end', nowMs: Date.now() };
+    const resetting = resetGroup(scratch.dataDirectory(disk), request);
+    expect(await resetting.catch((error: unknown) => error)).to.have.property('code', 'topic_not_found');
+    const now = await scratch.dataDirectory().openTopic(TOPIC, { mode: 'read' });
+    expect((await now.status()).groups).to.deep.equal([]);
+  });
+
+  it('under a consumer that has locked its group: it reads nothing of the other topic', async () => {
+    await fill(4);
+    const taken: Uint8Array[] = [];
+    const output = {
+      isClosed: false,
+      isSynchronous: true,
+      write: (bytes: Uint8Array) => {
+        taken.push(bytes);
+        return Promise.resolve();
+      },
+    };
+    // The first look is whether there is such a topic.
+    disk.before('open read high-watermark', exchange, 2);
+    const consuming = consume(
+      consumeRequest({
+        dataDirectory: scratch.dataDirectory(disk),
+        topic: TOPIC,
+        group: 'g',
+        form: { framing: { delimiter: Buffer.of(10) } },
+        output,
+      }),
+    );
+    expect(await consuming.catch((error: unknown) => error)).to.have.property('code', 'topic_not_found');
+    expect(taken).to.deep.equal([]);
   });
 
   it('under a reader: it goes on in no segment of the other topic', async () => {

@@ -1,6 +1,7 @@
 /** A sealed store whose end stands once more in the stores behind it. */
 import { expect } from 'chai';
 import { indexFileName, storeFileName } from '../../../src/engine/format/file-names.ts';
+import { encodeFrame, FRAME_KIND } from '../../../src/engine/format/frame.ts';
 import { undoRecovery } from '../../../src/engine/recovery/recover.ts';
 import { verifyTopic } from '../../../src/engine/verification/verify.ts';
 import {
@@ -54,10 +55,11 @@ describe('a sealed store that goes on into the next one', () => {
       lost: [1],
     },
   ];
+  const verify = () =>
+    verifyTopic(scene.scratch.context(scene.fileSystem), { quick: false, onBytes: () => undefined });
+
   for (const { title, changes, lost } of cases)
     it(`${title}, loses nothing else, and can be read`, async () => {
-      const verify = () =>
-        verifyTopic(scene.scratch.context(scene.fileSystem), { quick: false, onBytes: () => undefined });
       scene.reset(new Map(changes()));
       const before = scene.stores();
       const dry = await scene.recover({ dryRun: true });
@@ -73,4 +75,20 @@ describe('a sealed store that goes on into the next one', () => {
         await undoRecovery(scene.scratch.context(scene.fileSystem), { run, lockTimeoutMs: 2000 });
       expect(scene.stores(), 'undone').to.deep.equal(before);
     });
+
+  it('by another record than the next one has there is left as it is, and told of', async () => {
+    const other = Buffer.alloc(100);
+    const record = {
+      kind: FRAME_KIND.record,
+      offset: 3,
+      timestamp: Date.now(),
+      payload: Buffer.from('another'),
+    };
+    const end = encodeFrame(other, 0, record);
+    scene.reset(new Map([[storeFileName(0), Buffer.concat([store(0), other.subarray(0, end)])]]));
+    const before = scene.stores();
+    await scene.recover();
+    expect(scene.stores()).to.deep.equal(before);
+    expect([...(await verify()).findings].map(({ code }) => code)).to.include('overlapping_segments');
+  });
 });
