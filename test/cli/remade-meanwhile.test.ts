@@ -2,6 +2,7 @@
 import { expect } from 'chai';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resetGroup } from '../../src/cli/topics/topics.ts';
+import { nextRefusedLock } from '../support/refused-lock.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 
 describe('topics reset', () => {
@@ -19,8 +20,9 @@ describe('topics reset', () => {
     const data = scratch.dataDirectory();
     const topic = await scratch.open();
     const group = await topic.openGroup('g');
+    const isWaiting = nextRefusedLock();
     const resetting = resetGroup(data, { topic: TOPIC, group: 'g', to: 'end', nowMs: Date.now() });
-    await new Promise(setImmediate);
+    await isWaiting;
     await topic.close();
     await data.deleteTopic(TOPIC);
     await scratch.fill(3);

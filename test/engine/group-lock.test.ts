@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { openDataDirectory } from '../../src/engine/data-directory.ts';
 import { FaultyFileSystem } from '../support/faulty-file-system.ts';
+import { nextRefusedLock } from '../support/refused-lock.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
 
 describe('the lock of a group', () => {
@@ -19,9 +20,9 @@ describe('the lock of a group', () => {
   it('is that of the file of its name: one that was replaced while somebody waited for it does not count', async () => {
     const topic = await scratch.open();
     const first = await topic.openGroup('g');
+    const isWaiting = nextRefusedLock();
     const waiting = topic.openGroup('g');
-    // By now the second waits for the lock of the file that is replaced here.
-    await new Promise(setImmediate);
+    await isWaiting;
     const path = scratch.path('groups/g');
     writeFileSync(`${path}.new`, '');
     renameSync(`${path}.new`, path);
