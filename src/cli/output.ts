@@ -3,8 +3,8 @@
  * a reader that has seen enough (EPIPE) is no error, a full disk behind `>` is one and says so, and whoever writes
  * waits until the bytes are taken, so that memory stays bounded and nothing is cut off at the end.
  *
- * Files and devices are written synchronously, straight from the caller's buffer. Pipes, sockets and terminals go through
- * process.stdout, which keeps the buffer until the write has been taken.
+ * Files and devices are written synchronously, straight from the caller's buffer, and so is what a pipe or a socket has
+ * room for. The rest, and all for terminals, goes through process.stdout, which keeps the buffer until it has been taken.
  */
 import { fstatSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
@@ -20,8 +20,15 @@ export const PATIENCE_AFTER_SIGNAL_MS = 2000;
 export interface Output {
   /** True once the reader has gone away: writing on is pointless, and not an error. */
   readonly isClosed: boolean;
-  /** True when `write` has taken the bytes before it returns: then the buffer may be used again at once. */
+  /** True where there is room for any number of bytes at any time, as in files. */
   readonly isSynchronous: boolean;
+  /**
+   * Takes what there is room for, without waiting; the buffer may be used again at once.
+   *
+   * @returns how many bytes that is: none while others wait, all of them when the reader is gone
+   * @throws FastQueueError `disk_full`, `io_error`
+   */
+  takeAtOnce(bytes: Uint8Array): number;
   /**
    * Resolves when the bytes were taken (or the reader is gone); the buffer must not change until then.
    *
@@ -31,11 +38,11 @@ export interface Output {
 }
 
 class StandardOutput implements Output {
-  readonly isSynchronous: boolean;
+  readonly #room: 'any' | 'limited' | 'unknown';
   #isClosed = false;
 
   constructor() {
-    this.isSynchronous = takesBytesAtOnce();
+    this.#room = roomOfOutput();
     // Errors come through the callback of each write. oclif has put a listener there that throws what is not EPIPE.
     process.stdout.removeAllListeners('error');
     process.stdout.on('error', () => {
@@ -47,32 +54,41 @@ class StandardOutput implements Output {
     return this.#isClosed;
   }
 
-  write(chunk: Uint8Array | string): Promise<void> {
-    if (this.#isClosed || chunk.length === 0) return Promise.resolve();
-    return this.isSynchronous ? this.#writeFile(chunk) : this.#writeStream(chunk);
+  get isSynchronous(): boolean {
+    return this.#room === 'any';
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- what it throws must be a rejection
-  async #writeFile(chunk: Uint8Array | string): Promise<void> {
-    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+  takeAtOnce(bytes: Uint8Array): number {
+    if (this.#isClosed) return bytes.length;
+    if (this.#room === 'unknown' || process.stdout.writableLength > 0) return 0;
     try {
-      for (let taken = 0; taken < bytes.length;) {
-        taken += writeSync(STDOUT, bytes, taken, bytes.length - taken);
-      }
+      let taken = 0;
+      do taken += writeSync(STDOUT, bytes, taken, bytes.length - taken);
+      while (this.#room === 'any' && taken < bytes.length);
+      return taken;
     } catch (error) {
+      if (this.#room === 'limited' && errnoOf(error) === 'EAGAIN') return 0;
       const failure = this.#failure(error);
       if (failure !== undefined) throw failure;
+      return bytes.length;
     }
   }
 
-  async #writeStream(chunk: Uint8Array | string): Promise<void> {
+  async write(chunk: Uint8Array | string): Promise<void> {
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    if (bytes.length === 0) return;
+    const taken = this.takeAtOnce(bytes);
+    if (taken < bytes.length) await this.#writeStream(bytes.subarray(taken));
+  }
+
+  async #writeStream(bytes: Uint8Array): Promise<void> {
     const failure = await new Promise<Error | undefined>((resolve) => {
       // A reader that takes nothing would keep a command that was asked to stop for ever.
       const taken = afterStop(PATIENCE_AFTER_SIGNAL_MS, () => {
         this.#isClosed = true;
         resolve(undefined);
       });
-      process.stdout.write(chunk, (error) => {
+      process.stdout.write(bytes, (error) => {
         taken();
         resolve(error ? this.#failure(error) : undefined);
       });
@@ -90,15 +106,17 @@ class StandardOutput implements Output {
 }
 
 /**
- * True for what is neither pipe, socket nor terminal: files and devices. To a block device process.stdout would write
- * nothing at all and say nothing, and of a short write to another device it would forget the rest.
+ * Files and devices have room for anything. To a block device process.stdout would write nothing at all and say nothing,
+ * and of a short write to another device it would forget the rest. process.stdout has made a pipe or a socket one that
+ * does not wait (not on Windows); a terminal waits.
  */
-function takesBytesAtOnce(): boolean {
+function roomOfOutput(): 'any' | 'limited' | 'unknown' {
   try {
     const status = fstatSync(STDOUT);
-    return !(status.isFIFO() || status.isSocket() || isatty(STDOUT));
+    if (status.isFIFO() || status.isSocket()) return process.platform === 'win32' ? 'unknown' : 'limited';
+    return isatty(STDOUT) ? 'unknown' : 'any';
   } catch {
-    return false;
+    return 'unknown';
   }
 }
 

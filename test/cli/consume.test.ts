@@ -8,6 +8,7 @@ import { openDataDirectory } from '../../src/engine/index.ts';
 import { encodeGroupPosition } from '../../src/engine/format/group-position.ts';
 import { consumeRequest } from '../support/consume-request.ts';
 import { describeWith, must } from '../support/root-tests.ts';
+import { outputInto } from '../support/stand-in-output.ts';
 import { opened, outcomeOf, Sandbox, seen } from './fastqueue.ts';
 
 describe('consume', () => {
@@ -131,16 +132,11 @@ describe('consume', () => {
         dataDirectory: openDataDirectory(sandbox.dataDirectory),
         topic: 'long',
         form: { formatter: [({ payload }) => payload] },
-        output: {
-          isClosed: false,
-          isSynchronous: true,
-          write: () => {
-            setImmediate(() => {
-              stop.abort();
-            });
-            return Promise.resolve();
-          },
-        },
+        output: outputInto(() => {
+          setImmediate(() => {
+            stop.abort();
+          });
+        }),
         listenForStop: () => stop.signal,
       }),
     );

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { produce, type ProduceRequest } from '../../src/cli/produce/produce.ts';
 import { openDataDirectory } from '../../src/engine/data-directory.ts';
 import { NodeFileSystem } from '../../src/engine/io/node-file-system.ts';
+import { outputInto } from '../support/stand-in-output.ts';
 import { opened, outcomeOf, Sandbox, seen } from './fastqueue.ts';
 
 describe('produce', () => {
@@ -298,14 +299,9 @@ describe('produce', () => {
         maxRecordBytes: 1024,
         expectedOffset: undefined,
         create: {},
-        teeTo: {
-          isClosed: false,
-          isSynchronous: true,
-          write: () => {
-            stop.abort();
-            return Promise.resolve();
-          },
-        },
+        teeTo: outputInto(() => {
+          stop.abort();
+        }),
         onAck: () => Promise.resolve(),
         progress: { doneBytes: 0, totalBytes: undefined },
         listenForStop: () => stop.signal,

@@ -15,6 +15,7 @@ import { verifyTopic } from '../../src/engine/verification/verify.ts';
 import { consumeRequest } from '../support/consume-request.ts';
 import { FaultyFileSystem } from '../support/faulty-file-system.ts';
 import { ScratchTopic, TOPIC } from '../support/scratch-topic.ts';
+import { outputInto } from '../support/stand-in-output.ts';
 
 const OTHER = 'other';
 const AWAY = 'away';
@@ -309,15 +310,8 @@ describe('a directory exchanged under the lock', () => {
 
   it('under a consumer that has locked its group: it reads nothing of the other topic', async () => {
     await fill(4);
-    const taken: Uint8Array[] = [];
-    const output = {
-      isClosed: false,
-      isSynchronous: true,
-      write: (bytes: Uint8Array) => {
-        taken.push(bytes);
-        return Promise.resolve();
-      },
-    };
+    const taken: (Uint8Array | string)[] = [];
+    const output = outputInto((chunk) => taken.push(chunk));
     // The first look is whether there is such a topic.
     disk.before('open read high-watermark', exchange, 2);
     const consuming = consume(

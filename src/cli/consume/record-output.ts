@@ -1,7 +1,7 @@
 /**
- * Records on their way to standard output, a stretch at a time. While one stretch is being taken by the reader of the
- * pipe, the next is read and checked: its bytes are copied out of the kernel's memory, which belongs to whoever reads
- * next. Files take bytes at once and need no copy.
+ * Records on their way to standard output, a stretch at a time. What there is room for is taken at once, as a file takes
+ * everything. While the reader of a pipe takes the rest, the next stretch is read and checked: the rest is copied out of the
+ * kernel's memory, which belongs to whoever reads next.
  */
 import type { Output } from '../output.ts';
 
@@ -10,6 +10,7 @@ export class RecordOutput {
   #buffer = Buffer.alloc(0);
   #spare = Buffer.alloc(0);
   #underWay: Promise<void> = Promise.resolve();
+  #waitingCount = 0;
 
   constructor(output: Output) {
     this.#output = output;
@@ -24,15 +25,17 @@ export class RecordOutput {
    * Takes the bytes (they may change once this has returned, not once it has resolved) and passes them on when what
    * came before has been taken; resolves when there is room for more.
    *
-   * @throws FastQueueError when what came before could not be written
+   * @throws FastQueueError when it or what came before could not be written
    */
   async write(bytes: Buffer): Promise<void> {
-    if (this.#output.isSynchronous) return this.#output.write(bytes);
-    if (this.#buffer.length < bytes.length) this.#buffer = Buffer.allocUnsafeSlow(bytes.length);
-    bytes.copy(this.#buffer);
-    const stretch = this.#buffer.subarray(0, bytes.length);
+    const rest = this.#waitingCount > 0 ? bytes : bytes.subarray(this.#output.takeAtOnce(bytes));
+    if (rest.length === 0) return;
+    if (this.#buffer.length < rest.length) this.#buffer = Buffer.allocUnsafeSlow(rest.length);
+    rest.copy(this.#buffer);
+    const stretch = this.#buffer.subarray(0, rest.length);
     const before = this.#underWay;
-    this.#underWay = before.then(() => this.#output.write(stretch));
+    this.#underWay = before.then(() => this.#output.write(stretch)).finally(() => (this.#waitingCount -= 1));
+    this.#waitingCount += 1;
     // Looked at by whoever waits next; a rejection must not count as unhandled until then.
     this.#underWay.catch(() => undefined);
     await before;
