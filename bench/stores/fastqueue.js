@@ -8,7 +8,9 @@ await perform({
     for (const lines of batchesOf(input)) await topic.append(lines);
   },
   consume: async (visit) => {
-    for await (const entry of topic.records()) visit(entry.payload);
+    for await (const entries of topic.batches()) {
+      for (const { payload } of entries) visit(payload);
+    }
   },
 });
 await topic.close();

@@ -51,7 +51,7 @@ export type {
   TextStep,
 } from './read-steps.ts';
 export type { LogReader } from './log-reader.ts';
-export type { RecordView } from './segment-cursor.ts';
+export type { RecordEntry } from './segment-cursor.ts';
 export type { HighWatermark } from './format/high-watermark.ts';
 export {
   parseOffsetSpec,
@@ -84,7 +84,7 @@ export {
   type TopicSettings,
 } from './settings.ts';
 export { topicReport, type TopicReport } from './topic-report.ts';
-export type { GapEntry, RecordEntry, RecordsOptions, Topic, TopicStatus } from './topic.ts';
+export type { GapEntry, RecordsOptions, Topic, TopicStatus } from './topic.ts';
 export { checkTopicSettings as parseTopicSettings, parseVariable } from './topic-settings.ts';
 export type { Finding, FindingCode, OffsetRange as FindingOffsets } from './verification/findings.ts';
 export { gathered, jsonPieces } from './text-pieces.ts';

@@ -29,7 +29,7 @@ import type {
 } from './read-steps.ts';
 import { ReaderMark } from './reader-mark.ts';
 import { framesAsText } from './record-text.ts';
-import { recordViews, SegmentCursor, type CursorStep } from './segment-cursor.ts';
+import { recordEntries, SegmentCursor, type CursorStep } from './segment-cursor.ts';
 import { listSegments, openStoreIfThere, storeHolding } from './segment-list.ts';
 import { placeAtOffset } from './starting-place.ts';
 import { storeBytes, storePath, topicNotFound, type TopicContext } from './topic-directory.ts';
@@ -100,15 +100,29 @@ export class LogReader {
     this.#nextOffset = offset;
   }
 
-  /** The next records, as views. */
+  /** The next records; payloads stand in the kernel's memory. */
   read(limits: ReadLimits): ReadStep {
+    return this.#readFrames(limits, (frames) => frames);
+  }
+
+  /** The next records; payloads stand in one buffer, made for them. */
+  readCopied(limits: ReadLimits): ReadStep {
+    return this.#readFrames(limits, (frames) => Buffer.from(frames));
+  }
+
+  #readFrames(limits: ReadLimits, kept: (frames: Buffer) => Buffer): ReadStep {
     return this.#step(limits, (cursor, bounds) => {
       const firstOffset = cursor.offset;
       const step = cursor.check(bounds);
       if (step.type !== 'records') return step;
-      const records = recordViews(this.#context.kernel, firstOffset, step.result);
-      const frameBytes = step.result.inputEnd - KERNEL_INPUT.start;
-      return { type: 'records', firstOffset, nextOffset: cursor.offset, frameBytes, records };
+      const frames = kept(this.#context.kernel.memory.subarray(KERNEL_INPUT.start, step.result.inputEnd));
+      return {
+        type: 'records',
+        firstOffset,
+        nextOffset: cursor.offset,
+        frameBytes: frames.length,
+        records: recordEntries(frames, firstOffset),
+      };
     });
   }
 

@@ -3,7 +3,7 @@
  * have none, damage that was stepped over, or the end.
  */
 import type { FastQueueError } from './errors.ts';
-import type { RecordView } from './segment-cursor.ts';
+import type { RecordEntry } from './segment-cursor.ts';
 
 export interface ReadLimits {
   /** Store bytes of one step at the most; one record always comes. */
@@ -34,14 +34,14 @@ export interface EndStep {
   readonly type: 'end';
 }
 
-/** Valid until anybody uses the kernel again, which no `await` may come before. */
+/** Where nothing else is said, payloads are valid until anybody uses the kernel again, which no `await` may come before. */
 export interface RecordsStep {
   readonly type: 'records';
   readonly firstOffset: number;
   readonly nextOffset: number;
   /** Headers included. */
   readonly frameBytes: number;
-  readonly records: readonly RecordView[];
+  readonly records: readonly RecordEntry[];
 }
 
 /** Records that check out, without a look at each. */

@@ -11,11 +11,13 @@ import type { EmitRequest, FramesResult, Kernel } from './kernel/kernel.ts';
 import { MAX_BATCH_BYTES, READ_CHUNK_BYTES } from './limits.ts';
 import type { SegmentPlace } from './offset-index.ts';
 
-/** A record in the kernel's memory: valid until anybody uses the kernel again. */
-export interface RecordView {
+/** One record that was read. */
+export interface RecordEntry {
+  readonly type: 'record';
   readonly offset: number;
   /** Milliseconds since 1970. */
   readonly timestamp: number;
+  /** A part of the buffer that it was read into: whose that is says who reads. */
   readonly payload: Buffer;
 }
 
@@ -172,16 +174,16 @@ export class SegmentCursor {
   }
 }
 
-/** The records of a `check` step, as views into the kernel's memory. */
-export function recordViews(kernel: Kernel, firstOffset: number, result: FramesResult): RecordView[] {
-  const records: RecordView[] = [];
-  let at = KERNEL_INPUT.start;
-  for (let offset = firstOffset; offset < result.nextOffset; offset++) {
-    const end = at + FRAME_HEADER_BYTES + payloadBytesAt(kernel.memory, at);
+/** The records of good frames, from the first byte of `frames` to its end; payloads are parts of it. */
+export function recordEntries(frames: Buffer, firstOffset: number): RecordEntry[] {
+  const records: RecordEntry[] = [];
+  for (let at = 0; at < frames.length;) {
+    const end = at + FRAME_HEADER_BYTES + payloadBytesAt(frames, at);
     records.push({
-      offset,
-      timestamp: frameTimestampAt(kernel.memory, at),
-      payload: kernel.memory.subarray(at + FRAME_HEADER_BYTES, end),
+      type: 'record',
+      offset: firstOffset + records.length,
+      timestamp: frameTimestampAt(frames, at),
+      payload: frames.subarray(at + FRAME_HEADER_BYTES, end),
     });
     at = end;
   }

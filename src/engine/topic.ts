@@ -16,6 +16,7 @@ import { refuseNoOffset } from './offset-argument.ts';
 import { PassedPlaces } from './passed-places.ts';
 import { PayloadsSource, type RecordSource } from './record-sources.ts';
 import { applyRetention, retainTopic, type RetentionReport } from './retention.ts';
+import type { RecordEntry } from './segment-cursor.ts';
 import { firstTimestampOf, listSegments } from './segment-list.ts';
 import { settleIfFree } from './settle.ts';
 import { DEFAULT_TOPIC_SETTINGS, type TopicSettings } from './settings.ts';
@@ -42,16 +43,6 @@ export interface TopicStatus {
   readonly generation: number;
   readonly settings: TopicSettings;
   readonly groups: readonly GroupStatus[];
-}
-
-/** One record as an iteration yields it. */
-export interface RecordEntry {
-  readonly type: 'record';
-  readonly offset: number;
-  /** Milliseconds since 1970. */
-  readonly timestamp: number;
-  /** The caller's own copy. */
-  readonly payload: Buffer;
 }
 
 /** Offsets that have no record any more. */
@@ -180,12 +171,28 @@ export class Topic {
   }
 
   /**
-   * Records and gaps in offset order, payloads copied.
+   * Records and gaps in offset order; each payload is the caller's own copy.
+   *
+   * @throws FastQueueError as `batches` does
+   */
+  async *records(options: RecordsOptions = {}): AsyncGenerator<RecordEntry | GapEntry, void, undefined> {
+    for await (const entries of this.batches(options)) {
+      for (const entry of entries) {
+        yield entry.type === 'record' ? { ...entry, payload: Buffer.from(entry.payload) } : entry;
+      }
+    }
+  }
+
+  /**
+   * The same, as many at a time as one look at the disk gives, which takes a third of the time. Payloads of a batch are
+   * parts of one buffer, the caller's own, of at most 128 KiB or one record: it is kept as long as one of them is.
    *
    * @throws FastQueueError `damaged` (naming the next readable offset), `offset_out_of_range`, `offset_removed`,
    *   `invalid_argument`
    */
-  async *records(options: RecordsOptions = {}): AsyncGenerator<RecordEntry | GapEntry, void, undefined> {
+  async *batches(
+    options: RecordsOptions = {},
+  ): AsyncGenerator<readonly (RecordEntry | GapEntry)[], void, undefined> {
     if (options.from !== undefined) refuseNoOffset('The offset to begin at', options.from);
     if (options.until !== undefined && options.until !== Infinity)
       refuseNoOffset('The offset to end before', options.until);
@@ -195,12 +202,11 @@ export class Topic {
       const end = options.follow === true ? MAX_OFFSET : reader.mark.nextOffset;
       const untilOffset = options.until ?? end;
       while (options.signal?.aborted !== true) {
-        const step = reader.read({ maxBytes: RECORDS_CHUNK_BYTES, maxRecords: Infinity, untilOffset });
+        const step = reader.readCopied({ maxBytes: RECORDS_CHUNK_BYTES, maxRecords: Infinity, untilOffset });
         if (step.type === 'records') {
-          const copies = step.records.map((record) => ({ ...record, payload: Buffer.from(record.payload) }));
-          for (const record of copies) yield { type: 'record', ...record };
+          yield step.records;
         } else if (step.type === 'gap') {
-          yield step;
+          yield [step];
         } else if (step.type === 'end') {
           if (options.follow !== true || reader.nextOffset >= untilOffset) return;
           await reader.waitForMore(options.signal === undefined ? {} : { signal: options.signal });

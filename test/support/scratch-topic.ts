@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openDataDirectory, type DataDirectory } from '../../src/engine/data-directory.ts';
 import type { FileSystem } from '../../src/engine/io/file-system.ts';
+import type { RecordEntry } from '../../src/engine/segment-cursor.ts';
 import type { TopicSettings } from '../../src/engine/settings.ts';
-import type { GapEntry, RecordEntry, Topic } from '../../src/engine/topic.ts';
+import type { GapEntry, Topic } from '../../src/engine/topic.ts';
 import type { TopicContext } from '../../src/engine/topic-directory.ts';
 
 export const TOPIC = 't';
