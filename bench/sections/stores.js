@@ -12,8 +12,8 @@ import { fixed, verdict } from '../lib/report.js';
 
 const LINE_BYTES = 100;
 const TIMES_BEST = 5;
-/** Servers take a fifth of the records: they need as long for them. */
-const SERVER_SHARE = 5;
+/** In a running process a fifth of the records: servers need as long for them. */
+const RUNNING_SHARE = 5;
 const MOST_ROUNDS = 3;
 
 const EMBEDDED = [
@@ -65,13 +65,12 @@ async function measure({ recordCount, directory, rounds: mostRounds, bin }) {
   const input = linesFile(directory, { lineBytes: LINE_BYTES, totalBytes: recordCount * LINE_BYTES });
   const few = linesFile(directory, {
     lineBytes: LINE_BYTES,
-    totalBytes: (recordCount * LINE_BYTES) / SERVER_SHARE,
+    totalBytes: (recordCount * LINE_BYTES) / RUNNING_SHARE,
   });
   const results = {
     rounds,
     processes: await wholeProcesses(settings, input),
-    libraries: await runningProcesses(settings, few),
-    servers: await besideServers(settings, few),
+    running: await runningProcesses(settings, few),
     singles: await oneAtATime(settings, few),
   };
   rmSync(input.path);
@@ -105,10 +104,10 @@ async function wholeProcesses({ directory, rounds, bin }, input) {
   return figuresOf(times, [COMMANDS, ...EMBEDDED], input.count);
 }
 
-/** Inside a process that runs: payloads through each one's library, and every payload looked at. */
+/** Inside a process that runs, as servers do, too: payloads through each one's library or client, and every one looked at. */
 async function runningProcesses({ directory, rounds }, input) {
   const times = { produce: {}, consume: {} };
-  const contenders = [LIBRARY, ...EMBEDDED];
+  const contenders = [LIBRARY, ...EMBEDDED, ...SERVERS.filter(isThere)];
   for (let round = 0; round < rounds; round++) {
     for (const store of orderOfRound(contenders, round))
       note(times, store.name, runStore(store, { task: 'timed', input: input.path, directory }));
@@ -116,32 +115,10 @@ async function runningProcesses({ directory, rounds }, input) {
   return figuresOf(times, contenders, input.count);
 }
 
-/** Servers are running when their clock starts; FastQueue's commands are started. */
-async function besideServers({ directory, rounds, bin }, input) {
-  const place = `${directory}/store`;
-  const times = { produce: {}, consume: {} };
-  const there = SERVERS.filter(({ needs }) => isThere(needs));
-  for (let round = 0; round < rounds; round++) {
-    for (const store of orderOfRound([COMMANDS, ...there], round)) {
-      if (store !== COMMANDS) {
-        note(times, store.name, runStore(store, { task: 'timed', input: input.path, directory }));
-        continue;
-      }
-      anew(place);
-      note(times, store.name, {
-        produce: seconds(`'${process.execPath}' '${bin}' produce t ${input.path} -d ${place} --ack none`),
-        consume: seconds(`'${process.execPath}' '${bin}' consume t -d ${place} | cat`),
-      });
-    }
-  }
-  rmSync(place, { recursive: true });
-  return figuresOf(times, [COMMANDS, ...there], input.count);
-}
-
 /** In a running process: a record is durable, as far as the store's promise goes, before the next is stored. */
 async function oneAtATime({ directory, rounds }, input) {
   const times = {};
-  const servers = SERVERS.filter(({ needs, isLimit }) => isThere(needs) && !isLimit);
+  const servers = SERVERS.filter((server) => isThere(server) && !server.isLimit);
   const contenders = [LIBRARY, ...EMBEDDED, ...servers];
   for (let round = 0; round < rounds; round++) {
     for (const store of orderOfRound(contenders, round)) {
@@ -165,44 +142,45 @@ function figuresOf(times, [own, ...others], count) {
   });
   return {
     count,
-    stores: [own, ...others].map(({ name, promise, isLimit }) => ({
+    stores: [own, ...others].map(({ name, promise, isLimit, needs }) => ({
       name,
       promise,
       isLimit,
+      isServer: needs !== undefined,
       produce: figures('produce', name),
       consume: figures('consume', name),
     })),
   };
 }
 
-function report({ processes, libraries, servers, singles }) {
+function report({ processes, running, singles }) {
   const title = 'Records per second beside other stores';
   const panel = (heading, { count, stores: each }) => ({
     heading: `${heading}, ${millions(count)} records`,
     axis: 'M records/s',
     rows: each.map(plotRow),
   });
-  const missing = SERVERS.filter(({ name }) => !servers.stores.some((store) => store.name === name));
+  const missing = SERVERS.filter(({ name }) => !running.stores.some((store) => store.name === name));
+  const servers = running.stores.filter(({ isServer, isLimit }) => isServer && !isLimit);
   return {
     tables: [
       {
         caption:
           `**Whole processes**, start-up included, doing the same: ${millions(processes.count)} lines of a file into an empty store; ` +
           'then every payload as a line through a pipe to `cat`.',
-        rows: [...processes.stores.map(tableRow), besideBest(processes.stores)],
-      },
-      {
-        caption: `**In a running process**, through each library: ${millions(libraries.count)} payloads appended a batch at a time; then every one looked at.`,
-        rows: libraries.stores.map(tableRow),
+        rows: [
+          ...processes.stores.map(tableRow),
+          besideBest('beside the best of them', processes.stores.slice(1)),
+        ],
       },
       {
         caption:
-          `**Servers**, ${millions(servers.count)} records. They and their clients are running when the clock starts, what they store is pipelined, and every ` +
-          "payload is looked at as each one's fastest client for Node gives it; FastQueue's two commands are timed whole, start-up and " +
-          'pipe included. In the row of counted replies no client takes part and nobody looks at a payload: it is what Redis itself can send.',
+          `**In a running process**, beside servers that run, too: ${millions(running.count)} payloads from memory through each one's library, or its ` +
+          'fastest client for Node, a batch at a time, which of servers are on their way together; then every one looked at. In the row ' +
+          'of counted replies no client takes part and nobody looks at a payload: it is what Redis itself can send.',
         rows: [
-          ...servers.stores.map(tableRow),
-          besideBest(servers.stores),
+          ...running.stores.map(tableRow),
+          ...(servers.length === 0 ? [] : [besideBest('beside the best of the servers', servers)]),
           ...missing.map(({ name, needs }) => ({
             store: name,
             promise: `not measured: there is no ${needs} here`,
@@ -226,11 +204,7 @@ function report({ processes, libraries, servers, singles }) {
       svg: barPlot({
         title,
         series: ['produce', 'consume'],
-        panels: [
-          panel('Whole processes', processes),
-          panel('In a running process', libraries),
-          panel('Servers', servers),
-        ],
+        panels: [panel('Whole processes', processes), panel('In a running process', running)],
       }),
     },
     note:
@@ -251,15 +225,14 @@ function tableRow({ name, promise, produce, consume }) {
   };
 }
 
-/** How much faster the first is than the best of the others that do its work. */
-function besideBest([, ...all]) {
-  const others = all.filter(({ isLimit }) => !isLimit);
+/** How much faster FastQueue is than the best of others that do its work. */
+function besideBest(name, others) {
   const result = (task) => {
     const least = Math.min(...others.map((store) => store[task].ownRatio));
     return `${fixed(least, 1)}, wanted ${TIMES_BEST}: ${verdict(least >= TIMES_BEST)}`;
   };
   return {
-    store: 'beside the best of them',
+    store: name,
     promise: '',
     'produce, M records/s': '',
     'FastQueue is faster by': result('produce'),
@@ -299,6 +272,6 @@ function anew(place) {
 
 const pathOf = (script) => fileURLToPath(new URL(`../stores/${script}`, import.meta.url));
 
-const isThere = (command) => spawnSync('/bin/sh', ['-c', `command -v ${command}`]).status === 0;
+const isThere = ({ needs }) => spawnSync('/bin/sh', ['-c', `command -v ${needs}`]).status === 0;
 
 const millions = (count) => `${count / 1e6} million`;
