@@ -27,7 +27,7 @@ const ARGUMENTS = {
 export const startUp = { title: 'Start-up', measure, report };
 
 async function measure({ directory, rounds: fewRounds, bin }) {
-  const rounds = fewRounds * 3;
+  const rounds = fewRounds * 6;
   const { COMMAND_LOADERS } = await import('../../dist/commands/index.js');
   const data = `${directory}/data`;
   rmSync(data, { recursive: true, force: true });
