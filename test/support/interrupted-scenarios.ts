@@ -68,6 +68,12 @@ export interface Scenario {
   readonly isMoved?: true;
 }
 
+export const TWO_FLIPPED_BITS: Scenario = {
+  title: 'a flipped bit in each of two stores',
+  damage: (of) => ({ [FIRST]: flipped(of(FIRST), 20), [SEALED]: flipped(of(SEALED), 20) }),
+  lost: [0, 3],
+};
+
 export const SCENARIOS: readonly Scenario[] = [
   { title: 'a flipped bit', damage: (of) => ({ [SEALED]: flipped(of(SEALED), 20) }), lost: [3] },
   { title: 'swapped frames', damage: (of) => ({ [SEALED]: swapped(of(SEALED)) }), lost: [], isMoved: true },

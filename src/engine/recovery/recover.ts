@@ -6,6 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { dirname, join, relative } from 'node:path';
+import { FastQueueError } from '../errors.ts';
 import { FRAME_HEADER_BYTES } from '../format/frame.ts';
 import type { HighWatermark } from '../format/high-watermark.ts';
 import { isDeleted, isFailed, markUnsound, peekMark, refuseNewer, writeMark } from '../mark-file.ts';
@@ -30,11 +31,20 @@ import {
   markRepair,
   renameRepair,
   takenBackRepair,
+  untoldRepair,
   type RepairReport,
 } from './report.ts';
 import { findMisnamed, renameStores } from './misnamed-stores.ts';
 import { seenRenamed } from './renamed-view.ts';
-import { findRun, isRecoverManifest, listRuns, purgeRun, runPath, type RecoveryRun } from './runs.ts';
+import {
+  findRun,
+  isRecoverManifest,
+  listRuns,
+  markTold,
+  purgeRun,
+  runPath,
+  type RecoveryRun,
+} from './runs.ts';
 import { markOfLastSegment } from '../later-stores.ts';
 import { markFromStores } from '../mark-from-stores.ts';
 import { previewTail, rebuildMark, settleTail } from './tail.ts';
@@ -44,7 +54,9 @@ import {
   rollBackInterrupted,
   syncRun,
   undoRun,
+  untoldRuns,
   type UndoReport,
+  type UntoldRun,
 } from './undo.ts';
 import { openSegmentReaders } from './segment-readers.ts';
 import { filtered, joined, mapped, type Sequence } from '../sequence.ts';
@@ -139,13 +151,33 @@ async function repair(context: TopicContext, options: RecoverOptions): Promise<R
   const { plan, runs } = isEmptyPlan(seen)
     ? { plan: seen, runs: [] }
     : await withRecoveryLock(context, lockTimeoutMs, (hold) => mend(context, hold, damage));
+  await noteTold(context, lockTimeoutMs, before.untold);
   return {
     topic: context.topic,
     dryRun: false,
     repairs: joined([before.repairs, describePlan(context, plan)]),
     lost: joinRanges(joined([before.lost, plan.lost])),
-    runs: [...before.runs, ...runs].map((run) => ({ run, path: runPath(context, run) })),
+    runs: [...before.untold.map(({ run }) => run.run), ...before.runs, ...runs].map((run) => ({
+      run,
+      path: runPath(context, run),
+    })),
   };
+}
+
+/** Where that cannot be noted, the next recover tells it once more. */
+async function noteTold(
+  context: TopicContext,
+  lockTimeoutMs: number,
+  untold: readonly UntoldRun[],
+): Promise<void> {
+  if (untold.length === 0) return;
+  try {
+    await withRecoveryLock(context, lockTimeoutMs, async () => {
+      for (const { run } of untold) await markTold(context, run.run);
+    });
+  } catch (error) {
+    if (!(error instanceof FastQueueError)) throw error;
+  }
 }
 
 interface Prepared {
@@ -153,6 +185,8 @@ interface Prepared {
   readonly repairs: readonly RepairReport[];
   readonly lost: Sequence<LostOffsets>;
   readonly runs: readonly string[];
+  /** Runs that were killed and are told of now, which is noted once the rest of the log is repaired. */
+  readonly untold: readonly UntoldRun[];
 }
 
 /** Under the lock: whatever stands in the way of reading the log up to its mark. */
@@ -168,6 +202,8 @@ async function prepare(context: TopicContext, hold: LockHold, options: RecoverOp
   }
   const takenBack = await rollBackInterrupted(context, hold, runsBefore);
   repairs.push(...takenBack.map(takenBackRepair));
+  const untold = untoldRuns(context, listRuns(context));
+  repairs.push(...untold.map(untoldRepair));
   const misnamed = findMisnamed(context);
   if (misnamed.length > 0) await renameStores(context, hold, misnamed);
   repairs.push(...misnamed.map((store) => renameRepair(context, store)));
@@ -177,7 +213,13 @@ async function prepare(context: TopicContext, hold: LockHold, options: RecoverOp
   const mark = peekMark(hold.markFile) as HighWatermark;
   const runs = listRuns(context).filter(({ run }) => !known.has(run));
   repairs.push(...keptCuts(context, runs));
-  return { mark, repairs, lost: tail?.plan.lost ?? [], runs: runs.map(({ run }) => run) };
+  return {
+    mark,
+    repairs,
+    lost: joined([untold.flatMap(({ lost }) => lost), tail?.plan.lost ?? []]),
+    runs: runs.map(({ run }) => run),
+    untold,
+  };
 }
 
 /** An old mark, put back from a copy, say: what lies behind the segment that it names is part of the log. */
@@ -311,12 +353,15 @@ async function listWith(
 async function previewRecovery(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
   const found = seenMark(context);
   const repairs = found === undefined ? [markRepair(context)] : [];
-  const interrupted = halfExchanged(context, listRuns(context));
+  const runs = listRuns(context);
+  const interrupted = halfExchanged(context, runs);
   if (interrupted.length > 0) {
     // What else is damaged can only be seen once that is done.
     repairs.push(...interrupted.map(takenBackRepair));
     return { topic: context.topic, dryRun: true, repairs, lost: [], runs: [] };
   }
+  const untold = untoldRuns(context, runs);
+  repairs.push(...untold.map(untoldRepair));
   const misnamed = findMisnamed(context);
   const seen = seenRenamed(context, misnamed);
   const mark = markOfLastSegment(seen, found ?? markFromStores(seen));
@@ -341,7 +386,7 @@ async function previewRecovery(context: TopicContext, options: RecoverOptions): 
       cutRepairs(context, cut),
       ...plans.map((plan) => describePlan(context, plan)),
     ]),
-    lost: joinRanges(joined(plans.map((plan) => plan.lost))),
+    lost: joinRanges(joined([untold.flatMap(({ lost }) => lost), ...plans.map((plan) => plan.lost)])),
     runs: [],
   };
 }

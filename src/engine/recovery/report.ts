@@ -4,6 +4,7 @@
 import { type LostOffsets, type RecoveryPlan, type RegionRepair } from './plan.ts';
 import type { RegionPart } from './regions.ts';
 import { isRecoverManifest, type RecoveryRun, type RenamedStore } from './runs.ts';
+import type { UntoldRun } from './undo.ts';
 import { joined, mapped, some, type Sequence } from '../sequence.ts';
 import { storeFileName } from '../format/file-names.ts';
 import { indexPath, markPath, storePath, type TopicContext } from '../topic-directory.ts';
@@ -115,6 +116,16 @@ export function takenBackRepair({ path, manifest }: RecoveryRun): RepairReport {
     lost: [],
   };
 }
+
+/** A run that was killed when it had changed the log, and could not tell of it. */
+export const untoldRepair = ({ run, lost }: UntoldRun): RepairReport => ({
+  code: 'recovery_interrupted',
+  path: run.path,
+  position: undefined,
+  bytes: undefined,
+  repair: 'this recovery was interrupted: what it had repaired stays as it left it',
+  lost,
+});
 
 /** A store that gets another name. */
 export function renameRepair(context: TopicContext, { from, to }: RenamedStore): RepairReport {

@@ -3,7 +3,7 @@
  * removes only what it is asked to.
  *
  * A run's folder says how far it came: no manifest: killed while it still copied, nothing was changed; no `applied`:
- * killed while it changed things; `undone`: taken back.
+ * killed while it changed things, and `told` once the next one has told of it; `undone`: taken back.
  */
 import { join } from 'node:path';
 import { commandLine } from '../command-line.ts';
@@ -70,6 +70,8 @@ export interface RecoveryRun {
   readonly run: string;
   readonly topic: string;
   readonly state: RunState;
+  /** True of a killed run whose losses a later one has told. */
+  readonly isTold: boolean;
   /** Path of the run's folder. */
   readonly path: string;
   /** Undefined where the run was killed before it was written. */
@@ -80,6 +82,7 @@ export interface RecoveryRun {
 
 const APPLIED_FILE = 'applied';
 const UNDONE_FILE = 'undone';
+const TOLD_FILE = 'told';
 
 export const runPath = (context: TopicContext, run: string): string => join(quarantinePath(context), run);
 
@@ -122,6 +125,11 @@ export async function markUndone(context: TopicContext, run: string): Promise<vo
   await leaveNote(context, run, UNDONE_FILE);
 }
 
+/** Says durably that somebody was told what a killed run had done. */
+export async function markTold(context: TopicContext, run: string): Promise<void> {
+  await leaveNote(context, run, TOLD_FILE);
+}
+
 /**
  * Removes a run and the bytes that it kept: it cannot be undone afterwards.
  *
@@ -156,7 +164,8 @@ function readRun(context: TopicContext, run: string): RecoveryRun {
     (sum, name) => sum + (context.fileSystem.status(join(path, name))?.sizeBytes ?? 0),
     0,
   );
-  return { run, topic: context.topic, path, manifest, bytes, state: stateOf(names, manifest) };
+  const isTold = names.includes(TOLD_FILE);
+  return { run, topic: context.topic, path, manifest, bytes, state: stateOf(names, manifest), isTold };
 }
 
 /** A power cut may leave the manifest and not yet all that it names: then nothing had been changed either. */

@@ -23,6 +23,7 @@ import {
   settleRenames,
   standsAsFound,
 } from './misnamed-stores.ts';
+import type { LostOffsets } from './plan.ts';
 import {
   copyPath,
   findRun,
@@ -94,15 +95,18 @@ function refuseBeforeNewer(context: TopicContext, run: RecoveryRun): void {
 }
 
 function touchSamePlace(left: RecoveryRun, right: RecoveryRun): boolean {
-  if (!isRecoverManifest(left.manifest) || !isRecoverManifest(right.manifest)) return false;
-  const { changes } = right.manifest;
-  return left.manifest.changes.some((one) =>
-    changes.some(
-      (other) =>
-        one.baseOffset === other.baseOffset &&
-        one.leftPosition < other.position + Math.max(1, other.byteCount) &&
-        other.position < one.leftPosition + Math.max(1, one.leftByteCount),
-    ),
+  return (
+    isRecoverManifest(left.manifest) && left.manifest.changes.some((change) => isTouchedBy(change, right))
+  );
+}
+
+function isTouchedBy(change: StoreChange, { manifest }: RecoveryRun): boolean {
+  if (!isRecoverManifest(manifest)) return false;
+  return manifest.changes.some(
+    (other) =>
+      change.baseOffset === other.baseOffset &&
+      change.leftPosition < other.position + Math.max(1, other.byteCount) &&
+      other.position < change.leftPosition + Math.max(1, change.leftByteCount),
   );
 }
 
@@ -347,7 +351,7 @@ function areStoresBetween(context: TopicContext, { manifest }: RecoveryRun): boo
 function areFramesBetween(context: TopicContext, { state, manifest }: RecoveryRun): boolean {
   if (state === 'undone' || !isRecoverManifest(manifest)) return false;
   if (!manifest.changes.some(({ isExchanged }) => isExchanged)) return false;
-  const standings = standingsIfKnown(context, manifest);
+  const standings = ifKnown(() => standingsOf(context, manifest));
   return standings?.some(({ standing }) => state === 'interrupted' || standing !== 'left') === true;
 }
 
@@ -356,7 +360,7 @@ export function isHalfDone(context: TopicContext, { state, manifest }: RecoveryR
   if (!isRecoverManifest(manifest)) return false;
   if (state === 'interrupted' || hasStoresAway(context, manifest)) return true;
   if (state === 'undone') return false;
-  return standingsIfKnown(context, manifest)?.some(({ standing }) => standing !== 'left') === true;
+  return ifKnown(() => standingsOf(context, manifest))?.some(({ standing }) => standing !== 'left') === true;
 }
 
 /**
@@ -381,14 +385,58 @@ export function halfRecovered(context: TopicContext, run: string): FastQueueErro
 }
 
 /** Undefined where something else stands at a place of the run: then it cannot be taken back, nor need it be. */
-function standingsIfKnown(context: TopicContext, manifest: RecoverManifest): Standing[] | undefined {
+function ifKnown<Known>(look: () => Known): Known | undefined {
   try {
-    return standingsOf(context, manifest);
+    return look();
   } catch (error) {
     if (error instanceof FastQueueError && error.code === 'recovery_incomplete') return undefined;
     throw error;
   }
 }
+
+/** A run that was killed when it had changed the log: nobody was told of it. */
+export interface UntoldRun {
+  readonly run: RecoveryRun;
+  /** Offsets that lost their records where the log stands as the run left it. */
+  readonly lost: readonly LostOffsets[];
+}
+
+export function untoldRuns(context: TopicContext, runs: readonly RecoveryRun[]): UntoldRun[] {
+  return runs.flatMap((run) => {
+    const { manifest, state, isTold } = run;
+    if (state !== 'interrupted' || isTold || !isRecoverManifest(manifest)) return [];
+    const newer = runs.filter((other) => other.run > run.run && other.state !== 'undone');
+    const parts = ifKnown(() => partsOf(context, manifest, newer)) ?? [];
+    if (!parts.some(({ isLeft }) => isLeft)) return [];
+    const lost = manifest.lost.filter(
+      ({ from }) => parts.findLast(({ offset }) => offset <= from)?.isLeft === true,
+    );
+    return [{ run, lost }];
+  });
+}
+
+/**
+ * Each place and each store of a run, by the offset that it begins with, and whether it stands as this run left it: what a
+ * newer one repaired there may look the same.
+ */
+function partsOf(
+  context: TopicContext,
+  manifest: RecoverManifest,
+  newer: readonly RecoveryRun[],
+): { offset: number; isLeft: boolean }[] {
+  const changes = standingsOf(context, manifest).map(({ change, standing }) => ({
+    offset: change.offset,
+    isLeft: standing === 'left' && !newer.some((run) => isTouchedBy(change, run)),
+  }));
+  const stores = manifest.created.map((store) => ({
+    offset: store.baseOffset,
+    isLeft: isStillThere(context, manifest, store) && !newer.some((run) => isMadeBy(store, run)),
+  }));
+  return [...changes, ...stores].sort((left, right) => left.offset - right.offset);
+}
+
+const isMadeBy = ({ baseOffset }: CreatedStore, { manifest }: RecoveryRun): boolean =>
+  isRecoverManifest(manifest) && manifest.created.some((other) => other.baseOffset === baseOffset);
 
 /**
  * Puts back what a killed run, or its undo, had half replaced, so that nothing of it has to be looked for in quarantine:

@@ -18,9 +18,12 @@ import {
   SCENARIOS,
   RENAMES,
   storesOnDisk,
+  TWO_FLIPPED_BITS,
   type Scenario,
 } from '../../support/interrupted-scenarios.ts';
 import { lostOffsets, RecoveryScene, storesOf } from '../../support/recovery-scene.ts';
+
+const OPTIONS = { dryRun: false, tryBitFlip: false, lockTimeoutMs: 1000 };
 
 /** Whatever else may be gone, these files' bytes are what the process died with, or what was synced. */
 const CRASHES: readonly Crash[] = ['killed', ...POWER_CUTS];
@@ -41,7 +44,7 @@ describe('recover and undo, ended at every change of the disk', () => {
   const damagedDisk = (scenario: Scenario): ForgetfulFileSystem => diskWith(scene, scenario);
   const contextOn = (disk: ForgetfulFileSystem): TopicContext => scene.scratch.context(disk);
   const recoverOn = (disk: ForgetfulFileSystem): Promise<RecoverReport> =>
-    recoverTopic(contextOn(disk), { dryRun: false, tryBitFlip: false, lockTimeoutMs: 1000 });
+    recoverTopic(contextOn(disk), OPTIONS);
 
   const storesOn = (disk: ForgetfulFileSystem): Map<string, string> => storesOnDisk(scene, disk);
 
@@ -70,6 +73,32 @@ describe('recover and undo, ended at every change of the disk', () => {
         prepare: () => Promise.resolve(damagedDisk(scenario)),
         run: recoverOn,
         check: (disk) => expectRecovered(disk, scenario),
+      });
+    });
+
+    it(`tells of what was lost with ${scenario.title}, though the recover that lost it was ended anywhere`, async () => {
+      let isTold = false;
+      await endAnywhere(['failed', ...CRASHES], {
+        prepare: () => {
+          isTold = false;
+          return Promise.resolve(damagedDisk(scenario));
+        },
+        run: async (disk) => {
+          await recoverOn(disk);
+          isTold = true;
+        },
+        note: () => isTold,
+        check: async (disk, wasTold) => {
+          // One that had carried everything through may have been about to tell.
+          const isApplied = listRuns(contextOn(disk)).some(({ state }) => state === 'applied');
+          const preview = await recoverTopic(contextOn(disk), { ...OPTIONS, dryRun: true });
+          const report = await recoverOn(disk);
+          if (!isApplied) expect(lostOffsets(report)).to.deep.equal(new Set(wasTold ? [] : scenario.lost));
+          if ([...preview.repairs].some(({ code }) => code === 'recovery_interrupted'))
+            expect(lostOffsets(preview)).to.deep.equal(lostOffsets(report));
+          const again = await recoverOn(disk);
+          expect([...again.repairs, ...again.lost]).to.deep.equal([]);
+        },
       });
     });
 
@@ -106,6 +135,23 @@ describe('recover and undo, ended at every change of the disk', () => {
     });
   }
 
+  it('tells of no more than was lost by a recover that was killed, where the next one can do better', async () => {
+    let partlyCount = 0;
+    await endAnywhere(['killed'], {
+      prepare: () => Promise.resolve(damagedDisk(TWO_FLIPPED_BITS)),
+      run: recoverOn,
+      check: async (disk) => {
+        const isApplied = listRuns(contextOn(disk)).some(({ state }) => state === 'applied');
+        const report = await recoverTopic(contextOn(disk), { ...OPTIONS, tryBitFlip: true });
+        const seen = await scene.scratch.everyOffset(disk);
+        const gaps = [...seen].flatMap(([offset, what]) => (what.startsWith('gap') ? [offset] : []));
+        if (!isApplied) expect(lostOffsets(report)).to.deep.equal(new Set(gaps));
+        partlyCount += gaps.length === 1 ? 1 : 0;
+      },
+    });
+    expect(partlyCount).to.be.greaterThan(0);
+  });
+
   /** What did not end is told by a dry run, and by verify if anything is wrong, and is settled in a copy as in place. */
   async function expectTold(left: ForgetfulFileSystem): Promise<void> {
     const isWhole = (await scene.differences(new Set(), left).catch(() => ['damage'])).length === 0;
@@ -114,15 +160,14 @@ describe('recover and undo, ended at every change of the disk', () => {
     expect(errors.map(({ code }) => code)).to.deep.equal(isWhole ? [] : ['misplaced_frames']);
     if (!isWhole) expect(errors[0]?.message).to.include('interrupted');
     const before = storesOn(left);
-    const options = { dryRun: false, tryBitFlip: false, lockTimeoutMs: 1000 };
-    const preview = await recoverTopic(contextOn(left), { ...options, dryRun: true });
+    const preview = await recoverTopic(contextOn(left), { ...OPTIONS, dryRun: true });
     expect([...preview.repairs].map(({ repair }) => repair).join()).to.include(
       'this recovery was interrupted',
     );
     expect(storesOn(left)).to.deep.equal(before);
     // A copy gets what the killed run kept, and is repaired as the topic itself is.
     const out = `${scene.scratch.directory}/salvaged`;
-    const salvaged = await recoverTopic(contextOn(left), { ...options, out });
+    const salvaged = await recoverTopic(contextOn(left), { ...OPTIONS, out });
     expect([...salvaged.lost]).to.deep.equal([]);
     expect(storesOn(left), 'the source').to.deep.equal(before);
     await recoverOn(left);
