@@ -59,7 +59,7 @@ class StandardOutput implements Output {
   }
 
   takeAtOnce(bytes: Uint8Array): number {
-    if (this.#isClosed) return bytes.length;
+    if (this.#isClosed || bytes.length === 0) return bytes.length;
     if (this.#room === 'unknown' || process.stdout.writableLength > 0) return 0;
     try {
       let taken = 0;
@@ -76,7 +76,6 @@ class StandardOutput implements Output {
 
   async write(chunk: Uint8Array | string): Promise<void> {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
-    if (bytes.length === 0) return;
     const taken = this.takeAtOnce(bytes);
     if (taken < bytes.length) await this.#writeStream(bytes.subarray(taken));
   }
@@ -107,13 +106,15 @@ class StandardOutput implements Output {
 
 /**
  * Files and devices have room for anything. To a block device process.stdout would write nothing at all and say nothing,
- * and of a short write to another device it would forget the rest. process.stdout has made a pipe or a socket one that
- * does not wait (not on Windows); a terminal waits.
+ * of a short write to another device it would forget the rest, and what goes to a socket of messages it drops. Where it is
+ * a stream it has made the pipe or the socket one that does not wait (not on Windows); a terminal waits.
  */
 function roomOfOutput(): 'any' | 'limited' | 'unknown' {
   try {
     const status = fstatSync(STDOUT);
-    if (status.isFIFO() || status.isSocket()) return process.platform === 'win32' ? 'unknown' : 'limited';
+    const isStream = 'setNoDelay' in process.stdout;
+    if (isStream && (status.isFIFO() || status.isSocket()))
+      return process.platform === 'win32' ? 'unknown' : 'limited';
     return isatty(STDOUT) ? 'unknown' : 'any';
   } catch {
     return 'unknown';
