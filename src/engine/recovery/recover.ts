@@ -54,9 +54,8 @@ import {
   rollBackInterrupted,
   syncRun,
   undoRun,
-  untoldRuns,
+  untoldOf,
   type UndoReport,
-  type UntoldRun,
 } from './undo.ts';
 import { openSegmentReaders } from './segment-readers.ts';
 import { filtered, joined, mapped, type Sequence } from '../sequence.ts';
@@ -151,29 +150,30 @@ async function repair(context: TopicContext, options: RecoverOptions): Promise<R
   const { plan, runs } = isEmptyPlan(seen)
     ? { plan: seen, runs: [] }
     : await withRecoveryLock(context, lockTimeoutMs, (hold) => mend(context, hold, damage));
-  await noteTold(context, lockTimeoutMs, before.untold);
+  await noteTold(context, lockTimeoutMs, before.interrupted);
   return {
     topic: context.topic,
     dryRun: false,
     repairs: joined([before.repairs, describePlan(context, plan)]),
     lost: joinRanges(joined([before.lost, plan.lost])),
-    runs: [...before.untold.map(({ run }) => run.run), ...before.runs, ...runs].map((run) => ({
-      run,
-      path: runPath(context, run),
-    })),
+    runs: [...before.runs, ...runs].map((run) => ({ run, path: runPath(context, run) })),
   };
 }
 
-/** Where that cannot be noted, the next recover tells it once more. */
+/** Runs that were killed, and that nobody was told of. */
+const interruptedRuns = (context: TopicContext): RecoveryRun[] =>
+  listRuns(context).filter(({ state, isTold }) => state === 'interrupted' && !isTold);
+
+/** Where that cannot be noted, the next recover tells of them once more. */
 async function noteTold(
   context: TopicContext,
   lockTimeoutMs: number,
-  untold: readonly UntoldRun[],
+  interrupted: readonly RecoveryRun[],
 ): Promise<void> {
-  if (untold.length === 0) return;
+  if (interrupted.length === 0) return;
   try {
     await withRecoveryLock(context, lockTimeoutMs, async () => {
-      for (const { run } of untold) await markTold(context, run.run);
+      for (const { run } of interrupted) await markTold(context, run);
     });
   } catch (error) {
     if (!(error instanceof FastQueueError)) throw error;
@@ -185,8 +185,8 @@ interface Prepared {
   readonly repairs: readonly RepairReport[];
   readonly lost: Sequence<LostOffsets>;
   readonly runs: readonly string[];
-  /** Runs that were killed and are told of now, which is noted once the rest of the log is repaired. */
-  readonly untold: readonly UntoldRun[];
+  /** Told of by this recover, which is noted once the rest of the log is repaired. */
+  readonly interrupted: readonly RecoveryRun[];
 }
 
 /** Under the lock: whatever stands in the way of reading the log up to its mark. */
@@ -202,7 +202,8 @@ async function prepare(context: TopicContext, hold: LockHold, options: RecoverOp
   }
   const takenBack = await rollBackInterrupted(context, hold, runsBefore);
   repairs.push(...takenBack.map(takenBackRepair));
-  const untold = untoldRuns(context, listRuns(context));
+  const interrupted = interruptedRuns(context);
+  const untold = untoldOf(context, interrupted);
   repairs.push(...untold.map(untoldRepair));
   const misnamed = findMisnamed(context);
   if (misnamed.length > 0) await renameStores(context, hold, misnamed);
@@ -217,8 +218,8 @@ async function prepare(context: TopicContext, hold: LockHold, options: RecoverOp
     mark,
     repairs,
     lost: joined([untold.flatMap(({ lost }) => lost), tail?.plan.lost ?? []]),
-    runs: runs.map(({ run }) => run),
-    untold,
+    runs: [...untold.map(({ run }) => run), ...runs].map(({ run }) => run),
+    interrupted,
   };
 }
 
@@ -353,14 +354,13 @@ async function listWith(
 async function previewRecovery(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
   const found = seenMark(context);
   const repairs = found === undefined ? [markRepair(context)] : [];
-  const runs = listRuns(context);
-  const interrupted = halfExchanged(context, runs);
-  if (interrupted.length > 0) {
+  const half = halfExchanged(context, listRuns(context));
+  if (half.length > 0) {
     // What else is damaged can only be seen once that is done.
-    repairs.push(...interrupted.map(takenBackRepair));
+    repairs.push(...half.map(takenBackRepair));
     return { topic: context.topic, dryRun: true, repairs, lost: [], runs: [] };
   }
-  const untold = untoldRuns(context, runs);
+  const untold = untoldOf(context, interruptedRuns(context));
   repairs.push(...untold.map(untoldRepair));
   const misnamed = findMisnamed(context);
   const seen = seenRenamed(context, misnamed);

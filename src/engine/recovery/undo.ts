@@ -95,18 +95,15 @@ function refuseBeforeNewer(context: TopicContext, run: RecoveryRun): void {
 }
 
 function touchSamePlace(left: RecoveryRun, right: RecoveryRun): boolean {
-  return (
-    isRecoverManifest(left.manifest) && left.manifest.changes.some((change) => isTouchedBy(change, right))
-  );
-}
-
-function isTouchedBy(change: StoreChange, { manifest }: RecoveryRun): boolean {
-  if (!isRecoverManifest(manifest)) return false;
-  return manifest.changes.some(
-    (other) =>
-      change.baseOffset === other.baseOffset &&
-      change.leftPosition < other.position + Math.max(1, other.byteCount) &&
-      other.position < change.leftPosition + Math.max(1, change.leftByteCount),
+  if (!isRecoverManifest(left.manifest) || !isRecoverManifest(right.manifest)) return false;
+  const { changes } = right.manifest;
+  return left.manifest.changes.some((one) =>
+    changes.some(
+      (other) =>
+        one.baseOffset === other.baseOffset &&
+        one.leftPosition < other.position + Math.max(1, other.byteCount) &&
+        other.position < one.leftPosition + Math.max(1, one.leftByteCount),
+    ),
   );
 }
 
@@ -401,12 +398,12 @@ export interface UntoldRun {
   readonly lost: readonly LostOffsets[];
 }
 
-export function untoldRuns(context: TopicContext, runs: readonly RecoveryRun[]): UntoldRun[] {
+/** Of runs that nobody was told of, those that changed anything. */
+export function untoldOf(context: TopicContext, runs: readonly RecoveryRun[]): UntoldRun[] {
   return runs.flatMap((run) => {
-    const { manifest, state, isTold } = run;
-    if (state !== 'interrupted' || isTold || !isRecoverManifest(manifest)) return [];
-    const newer = runs.filter((other) => other.run > run.run && other.state !== 'undone');
-    const parts = ifKnown(() => partsOf(context, manifest, newer)) ?? [];
+    const { manifest } = run;
+    if (!isRecoverManifest(manifest)) return [];
+    const parts = ifKnown(() => partsOf(context, manifest)) ?? [];
     if (!parts.some(({ isLeft }) => isLeft)) return [];
     const lost = manifest.lost.filter(
       ({ from }) => parts.findLast(({ offset }) => offset <= from)?.isLeft === true,
@@ -415,28 +412,18 @@ export function untoldRuns(context: TopicContext, runs: readonly RecoveryRun[]):
   });
 }
 
-/**
- * Each place and each store of a run, by the offset that it begins with, and whether it stands as this run left it: what a
- * newer one repaired there may look the same.
- */
-function partsOf(
-  context: TopicContext,
-  manifest: RecoverManifest,
-  newer: readonly RecoveryRun[],
-): { offset: number; isLeft: boolean }[] {
+/** Each place and each store of a run, by the offset that it begins with, and whether it stands as the run left it. */
+function partsOf(context: TopicContext, manifest: RecoverManifest): { offset: number; isLeft: boolean }[] {
   const changes = standingsOf(context, manifest).map(({ change, standing }) => ({
     offset: change.offset,
-    isLeft: standing === 'left' && !newer.some((run) => isTouchedBy(change, run)),
+    isLeft: standing === 'left',
   }));
   const stores = manifest.created.map((store) => ({
     offset: store.baseOffset,
-    isLeft: isStillThere(context, manifest, store) && !newer.some((run) => isMadeBy(store, run)),
+    isLeft: isStillThere(context, manifest, store),
   }));
   return [...changes, ...stores].sort((left, right) => left.offset - right.offset);
 }
-
-const isMadeBy = ({ baseOffset }: CreatedStore, { manifest }: RecoveryRun): boolean =>
-  isRecoverManifest(manifest) && manifest.created.some((other) => other.baseOffset === baseOffset);
 
 /**
  * Puts back what a killed run, or its undo, had half replaced, so that nothing of it has to be looked for in quarantine:
