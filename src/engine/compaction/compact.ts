@@ -23,7 +23,7 @@ import {
   type RetentionOptions,
   type RetentionReport,
 } from '../retention.ts';
-import { refuseHalfRecovered } from '../recovery/undo.ts';
+import { refuseHalfRecovered } from '../recovery/interrupted-runs.ts';
 import { listSegments } from '../segment-list.ts';
 import type { TopicSettings } from '../settings.ts';
 import type { LockHold } from '../topic-lock.ts';

@@ -48,15 +48,8 @@ import {
 import { markOfLastSegment } from '../later-stores.ts';
 import { markFromStores } from '../mark-from-stores.ts';
 import { previewTail, rebuildMark, settleTail } from './tail.ts';
-import {
-  halfExchanged,
-  halfRecovered,
-  rollBackInterrupted,
-  syncRun,
-  undoRun,
-  untoldOf,
-  type UndoReport,
-} from './undo.ts';
+import { halfExchanged, halfRecovered, isUntold, rollBackInterrupted, untoldOf } from './interrupted-runs.ts';
+import { syncRun, undoRun, type UndoReport } from './undo.ts';
 import { openSegmentReaders } from './segment-readers.ts';
 import { filtered, joined, mapped, type Sequence } from '../sequence.ts';
 import { makeUnderWay } from './unfinished-copy.ts';
@@ -160,10 +153,6 @@ async function repair(context: TopicContext, options: RecoverOptions): Promise<R
   };
 }
 
-/** Runs that were killed, and that nobody was told of. */
-const interruptedRuns = (context: TopicContext): RecoveryRun[] =>
-  listRuns(context).filter(({ state, isTold }) => state === 'interrupted' && !isTold);
-
 /** Where that cannot be noted, the next recover tells of them once more. */
 async function noteTold(
   context: TopicContext,
@@ -202,7 +191,7 @@ async function prepare(context: TopicContext, hold: LockHold, options: RecoverOp
   }
   const takenBack = await rollBackInterrupted(context, hold, runsBefore);
   repairs.push(...takenBack.map(takenBackRepair));
-  const interrupted = interruptedRuns(context);
+  const interrupted = runsBefore.filter(isUntold);
   const untold = untoldOf(context, interrupted);
   repairs.push(...untold.map(untoldRepair));
   const misnamed = findMisnamed(context);
@@ -354,13 +343,14 @@ async function listWith(
 async function previewRecovery(context: TopicContext, options: RecoverOptions): Promise<RecoverReport> {
   const found = seenMark(context);
   const repairs = found === undefined ? [markRepair(context)] : [];
-  const half = halfExchanged(context, listRuns(context));
+  const runs = listRuns(context);
+  const half = halfExchanged(context, runs);
   if (half.length > 0) {
     // What else is damaged can only be seen once that is done.
     repairs.push(...half.map(takenBackRepair));
     return { topic: context.topic, dryRun: true, repairs, lost: [], runs: [] };
   }
-  const untold = untoldOf(context, interruptedRuns(context));
+  const untold = untoldOf(context, runs.filter(isUntold));
   repairs.push(...untold.map(untoldRepair));
   const misnamed = findMisnamed(context);
   const seen = seenRenamed(context, misnamed);

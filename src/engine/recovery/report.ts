@@ -4,7 +4,7 @@
 import { type LostOffsets, type RecoveryPlan, type RegionRepair } from './plan.ts';
 import type { RegionPart } from './regions.ts';
 import { isRecoverManifest, type RecoveryRun, type RenamedStore } from './runs.ts';
-import type { UntoldRun } from './undo.ts';
+import type { UntoldRun } from './interrupted-runs.ts';
 import { joined, mapped, some, type Sequence } from '../sequence.ts';
 import { storeFileName } from '../format/file-names.ts';
 import { indexPath, markPath, storePath, type TopicContext } from '../topic-directory.ts';

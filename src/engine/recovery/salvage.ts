@@ -22,7 +22,7 @@ import {
   type TopicContext,
 } from '../topic-directory.ts';
 import { readTopicSettings, writeTopicSettings } from '../topic-settings.ts';
-import { isHalfDone } from './undo.ts';
+import { isHalfDone } from './interrupted-runs.ts';
 import { removeContents } from './unfinished-copy.ts';
 import { seenMark, untilStill } from './until-still.ts';
 

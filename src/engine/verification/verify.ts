@@ -22,7 +22,7 @@ import { seenWithReadableIndexes } from '../recovery/readable-indexes.ts';
 import { actualPath, seenRenamed } from '../recovery/renamed-view.ts';
 import { listRuns, type RenamedStore } from '../recovery/runs.ts';
 import { previewTail } from '../recovery/tail.ts';
-import { halfExchanged } from '../recovery/undo.ts';
+import { halfExchanged } from '../recovery/interrupted-runs.ts';
 import { markFromStores } from '../mark-from-stores.ts';
 import { joined, some, type Sequence } from '../sequence.ts';
 import { firstTimestampOf, listSegments, segmentTail, type LogSegment } from '../segment-list.ts';

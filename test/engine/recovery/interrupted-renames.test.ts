@@ -12,7 +12,7 @@ import {
   type RecoverReport,
 } from '../../../src/engine/recovery/recover.ts';
 import { listRuns } from '../../../src/engine/recovery/runs.ts';
-import { halfExchanged } from '../../../src/engine/recovery/undo.ts';
+import { halfExchanged } from '../../../src/engine/recovery/interrupted-runs.ts';
 import type { TopicContext } from '../../../src/engine/topic-directory.ts';
 import { verifyTopic } from '../../../src/engine/verification/verify.ts';
 import { endAnywhere, type Work } from '../../support/ended-anywhere.ts';

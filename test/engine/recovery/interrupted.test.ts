@@ -3,12 +3,16 @@
  * what was not synced, and by one that keeps some of it. Whatever is left can be recovered, and no good record is touched.
  */
 import { expect } from 'chai';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { recoverTopic, undoRecovery, type RecoverReport } from '../../../src/engine/recovery/recover.ts';
-import { listRuns } from '../../../src/engine/recovery/runs.ts';
-import { halfExchanged } from '../../../src/engine/recovery/undo.ts';
+import type { LostOffsets } from '../../../src/engine/recovery/plan.ts';
+import { listRuns, type RecoveryRun } from '../../../src/engine/recovery/runs.ts';
+import { halfExchanged } from '../../../src/engine/recovery/interrupted-runs.ts';
 import { verifyTopic } from '../../../src/engine/verification/verify.ts';
 import type { TopicContext } from '../../../src/engine/topic-directory.ts';
 import { endAnywhere, POWER_CUTS, type Work } from '../../support/ended-anywhere.ts';
+import { FaultyFileSystem } from '../../support/faulty-file-system.ts';
 import type { ForgetfulFileSystem } from '../../support/forgetful-file-system.ts';
 import type { Crash } from '../../support/power-loss.ts';
 import {
@@ -22,6 +26,7 @@ import {
   type Scenario,
 } from '../../support/interrupted-scenarios.ts';
 import { lostOffsets, RecoveryScene, storesOf } from '../../support/recovery-scene.ts';
+import { ScratchTopic } from '../../support/scratch-topic.ts';
 
 const OPTIONS = { dryRun: false, tryBitFlip: false, lockTimeoutMs: 1000 };
 
@@ -152,6 +157,30 @@ describe('recover and undo, ended at every change of the disk', () => {
     expect(partlyCount).to.be.greaterThan(0);
   });
 
+  it('tells of what was lost by a recover that was killed, though a writer has gone on since', async () => {
+    const [scenario] = SCENARIOS.filter(({ title }) => title === 'a cut active store') as [Scenario];
+    let appendedCount = 0;
+    await endAnywhere(['killed'], {
+      prepare: () => Promise.resolve(damagedDisk(scenario)),
+      run: recoverOn,
+      check: async (disk) => {
+        const data = scene.scratch.dataDirectory(disk);
+        const isAppended = await data
+          .openTopic('t', { mode: 'append' })
+          .then((topic) => topic.append([Buffer.from('later')]).finally(() => topic.close()))
+          .then(
+            () => true,
+            () => false,
+          );
+        const runs = listRuns(contextOn(disk));
+        if (runs.some(({ state }) => state === 'applied')) return;
+        expect(lostOffsets(await recoverOn(disk))).to.deep.equal(new Set(scenario.lost));
+        appendedCount += isAppended && runs.length > 0 ? 1 : 0;
+      },
+    });
+    expect(appendedCount).to.be.greaterThan(0);
+  });
+
   /** What did not end is told by a dry run, and by verify if anything is wrong, and is settled in a copy as in place. */
   async function expectTold(left: ForgetfulFileSystem): Promise<void> {
     const isWhole = (await scene.differences(new Set(), left).catch(() => ['damage'])).length === 0;
@@ -202,5 +231,28 @@ describe('recover and undo, ended at every change of the disk', () => {
   it('says how many lost offsets there are', async () => {
     const disk = damagedDisk(SCENARIOS[4] as Scenario);
     expect([...lostOffsets(await recoverOn(disk))]).to.deep.equal([3, 4, 5, 6]);
+  });
+});
+
+describe('a recover that was killed before it could tell', () => {
+  const scratch = ScratchTopic.forEach(30);
+
+  it('is told of once more where that cannot be noted, and then no more', async () => {
+    const [store] = scratch.files('.store') as [string];
+    const bytes = readFileSync(scratch.path(store));
+    bytes[bytes.indexOf('7:xxx')]! ^= 1;
+    writeFileSync(scratch.path(store), bytes);
+    await recoverTopic(scratch.context(), OPTIONS);
+    const [run] = listRuns(scratch.context()) as [RecoveryRun];
+    rmSync(join(run.path, 'applied'));
+    const disk = new FaultyFileSystem();
+    disk.failNext('create', 'told');
+    const lost: LostOffsets[][] = [];
+    for (const fileSystem of [disk, undefined, undefined]) {
+      const report = await recoverTopic(scratch.context(fileSystem), OPTIONS);
+      lost.push([...report.lost]);
+    }
+    expect(disk.changes).to.include('create told');
+    expect(lost).to.deep.equal([[{ from: 7, to: 8 }], [{ from: 7, to: 8 }], []]);
   });
 });
